@@ -1,0 +1,108 @@
+"""What a decision may alter. The store writes changes; the state in memory applies them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from penstock.domain.records import (
+    Chore,
+    Counts,
+    JobRecord,
+    NodeRecord,
+    PoolRecord,
+    TaskRecord,
+)
+from penstock.domain.states import TaskState
+
+
+class PutPool(msgspec.Struct, frozen=True, gc=False):
+    """Add the pool, or replace the record with its number."""
+
+    pool: PoolRecord
+
+
+class DropPool(msgspec.Struct, frozen=True, gc=False):
+    """Forget the pool. Its nodes are dropped before."""
+
+    no: int
+
+
+class PutNode(msgspec.Struct, frozen=True, gc=False):
+    """Add the node, or replace the record with its number."""
+
+    node: NodeRecord
+
+
+class DropNode(msgspec.Struct, frozen=True, gc=False):
+    """Forget the node and its chores."""
+
+    no: int
+
+
+class PutJob(msgspec.Struct, frozen=True, gc=False):
+    """Add the job, or replace the record with its number."""
+
+    job: JobRecord
+
+
+class DropJob(msgspec.Struct, frozen=True, gc=False):
+    """Forget the job with all its tasks and counts."""
+
+    no: int
+
+
+class AddTask(msgspec.Struct, frozen=True, gc=False):
+    """Add a task with its specification, an encoded `TaskSpec`."""
+
+    task: TaskRecord
+    spec: bytes
+
+
+class SetTask(msgspec.Struct, frozen=True, gc=False):
+    """Replace the record of a task that was in the state `was`; `spec` too, where it is given."""
+
+    task: TaskRecord
+    was: TaskState
+    spec: bytes | None = None
+
+
+class DropTask(msgspec.Struct, frozen=True, gc=False):
+    """Forget a task."""
+
+    task: TaskRecord
+
+
+class SetCounts(msgspec.Struct, frozen=True, gc=False):
+    """The counts of a job: of its tasks, and of the slots that these ask for."""
+
+    job_no: int
+    tasks: Counts
+    slots: Counts
+
+
+class PutChore(msgspec.Struct, frozen=True, gc=False):
+    """Remember something to be done on a node."""
+
+    chore: Chore
+
+
+class DropChore(msgspec.Struct, frozen=True, gc=False):
+    """It is done."""
+
+    no: int
+
+
+Change = (
+    PutPool
+    | DropPool
+    | PutNode
+    | DropNode
+    | PutJob
+    | DropJob
+    | AddTask
+    | SetTask
+    | DropTask
+    | SetCounts
+    | PutChore
+    | DropChore
+)

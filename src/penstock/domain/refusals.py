@@ -1,0 +1,306 @@
+"""Requests that were understood and will not be carried out.
+
+One class per error code of the wire. The rule that was broken raises it; one handler at the
+edge renders it. Values are shown to the client, so they name the property and the reason.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class Refusal(Exception):
+    """The request was understood and will not be carried out; nothing has changed."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    message: ClassVar[str]
+
+    def __init__(self, **values: object) -> None:
+        super().__init__(f"{self.code} {values}")
+        self.values = {key: str(value) for key, value in values.items()}
+
+
+class _BadRequest(Refusal):
+    status = 400
+
+
+class _Forbidden(Refusal):
+    status = 403
+
+
+class _NotFound(Refusal):
+    status = 404
+
+
+class _Conflict(Refusal):
+    status = 409
+
+
+# --- 400: what was sent is not right ---------------------------------------------------------
+
+
+class MissingRequiredHeader(_BadRequest):
+    code = "MissingRequiredHeader"
+    message = "A required HTTP header was not specified."
+
+
+class InvalidHeaderValue(_BadRequest):
+    code = "InvalidHeaderValue"
+    message = "The value for one of the HTTP headers is not in the correct format."
+
+
+class InvalidAuthenticationInfo(_BadRequest):
+    code = "InvalidAuthenticationInfo"
+    message = "The Authorization header is not in a form that can be read."
+
+
+class MissingRequiredQueryParameter(_BadRequest):
+    code = "MissingRequiredQueryParameter"
+    message = "A required query parameter was not specified for this request."
+
+
+class UnsupportedRequestVersion(_BadRequest):
+    code = "UnsupportedRequestVersion"
+    message = "The api-version of the request is not one that this service speaks."
+
+
+class InvalidQueryParameterValue(_BadRequest):
+    code = "InvalidQueryParameterValue"
+    message = "The value specified for one of the query parameters is invalid."
+
+
+class OutOfRangeQueryParameterValue(_BadRequest):
+    code = "OutOfRangeQueryParameterValue"
+    message = "One of the query parameters specified is outside the permissible range."
+
+
+class InvalidRequestBody(_BadRequest):
+    code = "InvalidRequestBody"
+    message = "The specified request body is not syntactically valid."
+
+
+class MissingRequiredProperty(_BadRequest):
+    code = "MissingRequiredProperty"
+    message = "A required property was not specified in the request body."
+
+
+class InvalidPropertyValue(_BadRequest):
+    code = "InvalidPropertyValue"
+    message = "The value provided for one of the properties in the request body is invalid."
+
+
+class EmptyMetadataKey(_BadRequest):
+    code = "EmptyMetadataKey"
+    message = "A metadata item has an empty name."
+
+
+class InvalidAutoScalingSettings(_BadRequest):
+    code = "InvalidAutoScalingSettings"
+    message = "The automatic scaling settings of the pool contradict each other."
+
+
+class MultipleConditionHeadersNotSupported(_BadRequest):
+    code = "MultipleConditionHeadersNotSupported"
+    message = "These conditional headers cannot be combined in one request."
+
+
+class TaskDependenciesNotSpecifiedOnJob(_BadRequest):
+    code = "TaskDependenciesNotSpecifiedOnJob"
+    message = "The task depends on others, but its job does not use task dependencies."
+
+
+class TaskDependencyListTooLong(_BadRequest):
+    code = "TaskDependencyListTooLong"
+    message = "The ids of the tasks that this one depends on are too long together."
+
+
+class InvalidUri(_BadRequest):
+    code = "InvalidUri"
+    message = "The requested URI does not represent any resource on the server."
+
+
+# --- 403 and 404 -----------------------------------------------------------------------------
+
+
+class AuthenticationFailed(_Forbidden):
+    code = "AuthenticationFailed"
+    message = (
+        "Server failed to authenticate the request. Make sure the value of Authorization "
+        "header is formed correctly including the signature."
+    )
+
+
+class ResourceNotFound(_NotFound):
+    code = "ResourceNotFound"
+    message = "The specified resource does not exist."
+
+
+class PoolNotFound(_NotFound):
+    code = "PoolNotFound"
+    message = "The specified pool does not exist."
+
+
+class NodeNotFound(_NotFound):
+    code = "NodeNotFound"
+    message = "The specified node does not exist."
+
+
+class JobNotFound(_NotFound):
+    code = "JobNotFound"
+    message = "The specified job does not exist."
+
+
+class TaskNotFound(_NotFound):
+    code = "TaskNotFound"
+    message = "The specified task does not exist."
+
+
+class FileNotFound(_NotFound):
+    code = "FileNotFound"
+    message = "The specified file does not exist."
+
+
+class UnsupportedHttpVerb(Refusal):
+    status = 405
+    code = "UnsupportedHttpVerb"
+    message = "The resource does not support the specified HTTP verb."
+
+
+# --- 409: not in this state ------------------------------------------------------------------
+
+
+class OperationInvalidForCurrentState(_Conflict):
+    code = "OperationInvalidForCurrentState"
+    message = "The operation is invalid for the current state of the resource."
+
+
+class PoolExists(_Conflict):
+    code = "PoolExists"
+    message = "The specified pool already exists."
+
+
+class PoolBeingDeleted(_Conflict):
+    code = "PoolBeingDeleted"
+    message = "The specified pool is being deleted."
+
+
+class PoolBeingResized(_Conflict):
+    code = "PoolBeingResized"
+    message = "The specified pool is being resized."
+
+
+class InvalidApplicationPackageReferences(_Conflict):
+    code = "InvalidApplicationPackageReferences"
+    message = "One or more application package references could not be satisfied."
+
+
+class JobExists(_Conflict):
+    code = "JobExists"
+    message = "The specified job already exists."
+
+
+class JobBeingTerminated(_Conflict):
+    code = "JobBeingTerminated"
+    message = "The specified job is being terminated."
+
+
+class JobBeingDeleted(_Conflict):
+    code = "JobBeingDeleted"
+    message = "The specified job is being deleted."
+
+
+class JobCompleted(_Conflict):
+    code = "JobCompleted"
+    message = "The specified job is already in a completed state."
+
+
+class TaskExists(_Conflict):
+    code = "TaskExists"
+    message = "The specified task already exists."
+
+
+class TaskCompleted(_Conflict):
+    code = "TaskCompleted"
+    message = "The specified task is already in a completed state."
+
+
+class TaskNotCompleted(_Conflict):
+    code = "TaskNotCompleted"
+    message = "The specified task is not in a completed state."
+
+
+class TaskSucceeded(_Conflict):
+    code = "TaskSucceeded"
+    message = "The specified task has succeeded, so it cannot be reactivated."
+
+
+class TaskFilesUnavailable(_Conflict):
+    code = "TaskFilesUnavailable"
+    message = "The files of the specified task are not there: it has not run, or its node is gone."
+
+
+class TaskFilesCleanedup(_Conflict):
+    code = "TaskFilesCleanedup"
+    message = "The files of the specified task have been cleaned up."
+
+
+class OperationNotValidOnNode(_Conflict):
+    code = "OperationNotValidOnNode"
+    message = "The specified operation is not valid on the node."
+
+
+class NodeStateUnusable(_Conflict):
+    code = "NodeStateUnusable"
+    message = "The specified node cannot be reached."
+
+
+# --- the others ------------------------------------------------------------------------------
+
+
+class MissingContentLengthHeader(Refusal):
+    status = 411
+    code = "MissingContentLengthHeader"
+    message = "The Content-Length header was not specified."
+
+
+class ConditionNotMet(Refusal):
+    """Status 412; the edge turns it into an empty 304 where a read asked for that."""
+
+    status = 412
+    code = "ConditionNotMet"
+    message = "The condition specified in the conditional header(s) was not met."
+
+
+class NotModified(Refusal):
+    """A read whose condition says that the client has the newest already; sent without a body."""
+
+    status = 304
+    code = "ConditionNotMet"
+    message = "The condition specified in the conditional header(s) was not met."
+
+
+class RequestBodyTooLarge(Refusal):
+    status = 413
+    code = "RequestBodyTooLarge"
+    message = "The size of the request body exceeds the maximum size permitted."
+
+
+class InvalidRange(Refusal):
+    status = 416
+    code = "InvalidRange"
+    message = "The range specified is invalid for the current size of the resource."
+
+
+class NotImplementedYet(Refusal):
+    """An operation of the protocol that this release does not carry out."""
+
+    status = 501
+    code = "NotImplemented"
+    message = "The operation exists in the protocol, but this service does not carry it out."
+
+
+class ServerBusy(Refusal):
+    status = 503
+    code = "ServerBusy"
+    message = "The server is currently unable to receive requests. Please retry your request."

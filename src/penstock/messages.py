@@ -1,0 +1,319 @@
+"""What server and node host say to each other over the link.
+
+Each WebSocket message is one msgpack array of values of one side. The server sends
+*instructions*; the node host answers with *reports*, numbered so that the server can confirm
+them once they are durable. Both sides may repeat themselves after a cut, so each receiver
+recognises what it already knows: an attempt is named by the task's number and the attempt's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from penstock.domain.records import Failure
+from penstock.domain.specs.common import OutputFile, ResourceFile
+
+LINK_PATH = "/_agent/link"
+FILES_PATH = "/_agent/files/"
+PROTOCOL = 1
+
+
+class _Message(
+    msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True, omit_defaults=True
+):
+    """Arrays on the wire: short, and new fields may be added at the end with a default."""
+
+
+# --- server to node host ---------------------------------------------------------------------
+
+
+class StartTaskOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """The start task of a node."""
+
+    command_line: str
+    environment: dict[str, str] = {}
+    resource_files: tuple[ResourceFile, ...] = ()
+    max_retries: int = 0  # -1: no limit
+    wait_for_success: bool = True
+    container_urls: dict[str, str] = {}  # autoStorage container name: URL with SAS
+
+
+class MakeNode(_Message, frozen=True, kw_only=True):
+    """Be host of this node: make its directories, run its start task, say when it is ready."""
+
+    node_no: int
+    node_id: str
+    pool_id: str
+    account: str
+    account_url: str
+    dedicated: bool
+    slots: int
+    cores: int
+    start_task: StartTaskOrder | None = None
+
+
+class DropNode(_Message, frozen=True, kw_only=True):
+    """Kill all that runs on the node, remove its directories, report `NodeGone`."""
+
+    node_no: int
+
+
+class RunTask(_Message, frozen=True, kw_only=True):
+    """Run a task. Asked twice for one attempt, answer again but start once.
+
+    A newer attempt of a task replaces an older one on the same node. `environment` holds what
+    the user set, the job's settings under the task's; the node host adds ``AZ_BATCH_*``.
+    """
+
+    node_no: int
+    task_no: int
+    attempt: int
+    job_id: str
+    task_id: str
+    command_line: str
+    environment: dict[str, str] = {}
+    resource_files: tuple[ResourceFile, ...] = ()
+    output_files: tuple[OutputFile, ...] = ()
+    wall_clock_us: int | None = None  # None: no limit
+    container_urls: dict[str, str] = {}  # autoStorage container name: URL with SAS
+
+
+class KillTask(_Message, frozen=True, kw_only=True):
+    """End this attempt: the whole process group, politely first. Answer with `TaskEnded`.
+
+    An attempt that never began ends too; one that ended already is answered again.
+    """
+
+    node_no: int
+    task_no: int
+    attempt: int
+
+
+class RemoveTask(_Message, frozen=True, kw_only=True):
+    """Remove the directory of a task, killing what runs in it; answer with `ChoreDone`."""
+
+    chore: int
+    node_no: int
+    task_no: int
+    job_id: str
+    task_id: str
+
+
+class RemoveJob(_Message, frozen=True, kw_only=True):
+    """Remove the directories of a job, killing what runs in them; answer with `ChoreDone`."""
+
+    chore: int
+    node_no: int
+    job_id: str
+
+
+class AskFile(_Message, frozen=True, kw_only=True):
+    """Look at the files of a node; the answer is a POST to ``FILES_PATH + request``.
+
+    `root` is ``workitems/{job}/job-1/{task}`` or empty for the node's root; `path` is relative
+    to it, with ``/``, and must not lead out of it. `what`: ``read``, ``stat``, ``list``,
+    ``delete``. `start` and `end` bound the bytes to read, both included; None is open.
+    """
+
+    request: str
+    node_no: int
+    root: str
+    what: str
+    path: str = ""
+    recursive: bool = False
+    start: int | None = None
+    end: int | None = None
+    modified_since_us: int | None = None
+    unmodified_since_us: int | None = None
+
+
+class Confirm(_Message, frozen=True, kw_only=True):
+    """Every report up to this number is durable and need not be kept."""
+
+    report: int
+
+
+class Welcome(_Message, frozen=True, kw_only=True):
+    """The first message of a server. Attempts not in `attempts` are stale: kill them silently.
+
+    `nodes` are those that the server believes to be on this host; others are dropped. The
+    server sends `MakeNode` again for nodes that the host has to make, and `RunTask` for
+    attempts that it has not heard of.
+    """
+
+    server: str  # id of the data directory, the same after a restart
+    nodes: tuple[int, ...]
+    attempts: tuple[tuple[int, int], ...]
+    heartbeat_s: float = 2.0
+    confirmed: int = 0  # reports up to this number need not be sent again
+
+
+class Stop(_Message, frozen=True, kw_only=True):
+    """The server shuts down and wants its local host to do so too: kill all and exit."""
+
+
+Instruction = (
+    MakeNode
+    | DropNode
+    | RunTask
+    | KillTask
+    | RemoveTask
+    | RemoveJob
+    | AskFile
+    | Confirm
+    | Welcome
+    | Stop
+)
+
+# --- node host to server ---------------------------------------------------------------------
+
+
+class Hello(_Message, frozen=True, kw_only=True):
+    """The first message of a node host."""
+
+    protocol: int
+    host: str  # a random id, kept on the host's disk
+    version: str
+    pid: int
+    started_us: int  # when the host process started: a new value means a restart
+    cores: int
+    nodes: tuple[int, ...]  # that it has on disk
+    attempts: tuple[tuple[int, int], ...]  # (task, attempt) that it knows and has not had confirmed
+
+
+class NodeHosted(_Message, frozen=True, kw_only=True):
+    """The node's directories are there."""
+
+    report: int
+    node_no: int
+    address: str
+
+
+class StartTaskBegan(_Message, frozen=True, kw_only=True):
+    report: int
+    node_no: int
+    start_us: int
+    retry_count: int = 0
+    last_retry_us: int | None = None
+
+
+class StartTaskEnded(_Message, frozen=True, kw_only=True):
+    """The start task ended for good: `failure` is None when it succeeded."""
+
+    report: int
+    node_no: int
+    start_us: int
+    end_us: int
+    exit_code: int | None = None
+    failure: Failure | None = None
+    retry_count: int = 0
+    last_retry_us: int | None = None
+
+
+class NodeReady(_Message, frozen=True, kw_only=True):
+    """The node may be given tasks."""
+
+    report: int
+    node_no: int
+
+
+class NodeBroken(_Message, frozen=True, kw_only=True):
+    """The node can not work."""
+
+    report: int
+    node_no: int
+    error: Failure
+
+
+class NodeGone(_Message, frozen=True, kw_only=True):
+    """Nothing of the node is left."""
+
+    report: int
+    node_no: int
+
+
+class TaskEnded(_Message, frozen=True, kw_only=True):
+    """An attempt is over, and nothing of it runs any more.
+
+    `exit_code` is None when no process ran to an end. `failure` is None exactly when the exit
+    code is 0 and all uploads went well. `killed` says that `KillTask` ended it. `lost` says that
+    the host can not tell how it ended, because the host itself was away: it must run again.
+    """
+
+    report: int
+    task_no: int
+    attempt: int
+    start_us: int
+    end_us: int
+    exit_code: int | None = None
+    failure: Failure | None = None
+    killed: bool = False
+    lost: bool = False
+
+
+class ChoreDone(_Message, frozen=True, kw_only=True):
+    report: int
+    chore: int
+
+
+class Heartbeat(_Message, frozen=True, kw_only=True):
+    """Sent every `Welcome.heartbeat_s`. Attempts that the host knows and that are not over."""
+
+    attempts: tuple[tuple[int, int], ...] = ()
+
+
+NumberedReport = (
+    NodeHosted
+    | StartTaskBegan
+    | StartTaskEnded
+    | NodeReady
+    | NodeBroken
+    | NodeGone
+    | TaskEnded
+    | ChoreDone
+)
+Report = Hello | Heartbeat | NumberedReport
+
+_ENCODER = msgspec.msgpack.Encoder()
+_INSTRUCTIONS = msgspec.msgpack.Decoder(list[Instruction])
+_REPORTS = msgspec.msgpack.Decoder(list[Report])
+
+
+def encode(messages: Sequence[Instruction] | Sequence[Report]) -> bytes:
+    """Write one batch."""
+    return _ENCODER.encode(messages)
+
+
+def instructions(batch: bytes) -> Iterable[Instruction]:
+    """Read a batch from the server. Raises msgspec.ValidationError or DecodeError."""
+    return _INSTRUCTIONS.decode(batch)
+
+
+def reports(batch: bytes) -> Iterable[Report]:
+    """Read a batch from a node host. Raises msgspec.ValidationError or DecodeError."""
+    return _REPORTS.decode(batch)
+
+
+# --- answers about files ---------------------------------------------------------------------
+
+FILE_STATUS_HEADER = "penstock-file"
+"""On the answering POST: ``ok``, or ``notfound``, ``range``, ``unavailable``, ``notmodified``,
+``condition``, ``directory`` (not empty, or read as a file)."""
+
+FILE_INFO_HEADER = "penstock-file-info"
+"""On ``ok`` for ``read`` and ``stat``: a JSON `FileInfo`. The body is then the bytes, for
+``list`` it is a JSON array of `FileInfo`."""
+
+
+class FileInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One file or directory of a node."""
+
+    name: str  # relative to the root that was asked about
+    directory: bool
+    size: int = 0  # of the whole file
+    modified_us: int = 0
+    mode: int = 0  # st_mode
+    start: int = 0  # first byte of a read
+    length: int = 0  # bytes that a read sends
