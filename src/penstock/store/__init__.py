@@ -1,0 +1,1 @@
+"""Where records live: the `Store` promise and the stores that keep it. Stores hold no rules."""

@@ -1,0 +1,114 @@
+"""The promise that every store keeps. One test suite holds all stores to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NewType, Protocol
+
+import msgspec
+
+from penstock.domain.changes import Change
+from penstock.domain.queries import Query
+from penstock.domain.records import (
+    Chore,
+    Counts,
+    JobRecord,
+    NodeRecord,
+    PoolRecord,
+    TaskRecord,
+)
+
+Revision = NewType("Revision", int)
+"""How many commits the store has seen."""
+
+
+class StaleRevision(Exception):
+    """The store is not at the expected revision: another server took over."""
+
+
+class StoreRefused(Exception):
+    """The store can not be opened: it is damaged, or was written by a newer release."""
+
+
+class WriteFailed(Exception):
+    """The commit did not happen; nothing of it was written. The disk may be full."""
+
+
+class JobCounts(msgspec.Struct, frozen=True):
+    """What `SetCounts` said last."""
+
+    tasks: Counts
+    slots: Counts
+
+
+class Saved(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the engine needs to go on from the last commit."""
+
+    revision: Revision
+    next_no: int
+    pools: Sequence[PoolRecord]
+    nodes: Sequence[NodeRecord]
+    jobs: Sequence[JobRecord]
+    counts: dict[int, JobCounts]  # by job number
+    tasks: Iterable[TaskRecord]  # all that are not completed, oldest first; read once, lazily
+    satisfied: dict[int, list[str]]  # by job number: ids of completed tasks that satisfy
+    chores: Sequence[Chore]
+
+
+class Store(Protocol):
+    """What must survive a restart. The engine is its only writer.
+
+    Reads see committed state only, and may run while a commit does.
+    """
+
+    async def load(self) -> Saved:
+        """Give everything the engine needs to go on from the last commit."""
+
+    async def commit(self, changes: Sequence[Change], expect: Revision, next_no: int) -> Revision:
+        """Write all changes, in order, or none, durably; return the new revision.
+
+        `next_no` is the first number not yet used. Raises StaleRevision when the store is not
+        at `expect`, WriteFailed when it could not write; then nothing has changed.
+        """
+
+    async def pool(self, account: str, pool_id: str) -> PoolRecord | None:
+        """Find a pool; the id in any case."""
+
+    async def node(self, pool_no: int, node_id: str) -> NodeRecord | None:
+        """Find a node; the id in any case."""
+
+    async def job(self, account: str, job_id: str) -> JobRecord | None:
+        """Find a job; the id in any case."""
+
+    async def counts(self, job_no: int) -> JobCounts:
+        """Give the counts of a job; all 0 where none were set."""
+
+    async def task(self, job_no: int, task_id: str) -> tuple[TaskRecord, bytes] | None:
+        """Find a task and its specification; the id in any case."""
+
+    async def tasks_by_no(self, numbers: Sequence[int]) -> dict[int, tuple[TaskRecord, bytes]]:
+        """Find tasks and their specifications; numbers that are gone are left out."""
+
+    async def existing(self, job_no: int, keys: Sequence[str]) -> set[str]:
+        """Say which of these keys (lower-case ids) the job has tasks for."""
+
+    async def list_pools(self, account: str, query: Query) -> Sequence[PoolRecord]:
+        """List pools in order of key."""
+
+    async def list_nodes(self, pool_no: int, query: Query) -> Sequence[NodeRecord]:
+        """List nodes in order of key."""
+
+    async def list_jobs(self, account: str, query: Query) -> Sequence[JobRecord]:
+        """List jobs in order of key."""
+
+    async def list_tasks(self, job_no: int, query: Query) -> Sequence[tuple[TaskRecord, bytes]]:
+        """List tasks and their specifications in order of key."""
+
+    async def active_tasks(self, job_no: int) -> Sequence[TaskRecord]:
+        """All active tasks of a job, oldest first."""
+
+    async def files_due(self, now_us: int, limit: int) -> Sequence[TaskRecord]:
+        """Completed tasks whose directories are due for removal, longest due first."""
+
+    async def close(self) -> None:
+        """Let go of files and connections."""

@@ -1,0 +1,203 @@
+"""The store in memory: for tests, and as the plainest reading of the promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from penstock.domain import changes as c
+from penstock.domain.queries import Query
+from penstock.domain.records import (
+    Chore,
+    Counts,
+    JobRecord,
+    NodeRecord,
+    PoolRecord,
+    TaskRecord,
+    key_of,
+)
+from penstock.domain.states import TaskState
+from penstock.store.contract import JobCounts, Revision, Saved, StaleRevision, WriteFailed
+from penstock.store.filters import PROPERTIES, passes
+
+_T = TypeVar("_T")
+
+
+class MemoryStore:
+    """A `Store` that forgets when its process ends."""
+
+    def __init__(self) -> None:
+        self.revision = Revision(0)
+        self.next_no = 1
+        self.pools: dict[int, PoolRecord] = {}
+        self.nodes: dict[int, NodeRecord] = {}
+        self.jobs: dict[int, JobRecord] = {}
+        self.job_counts: dict[int, JobCounts] = {}
+        self.tasks: dict[int, TaskRecord] = {}
+        self.specs: dict[int, bytes] = {}
+        self.chores: dict[int, Chore] = {}
+        self.by_key: dict[tuple[int, str], int] = {}
+        self.full = False  # a test sets it to make commits fail
+
+    async def load(self) -> Saved:
+        """See `Store.load`."""
+        dependent = [job.no for job in self.jobs.values() if job.spec.uses_task_dependencies]
+        return Saved(
+            revision=self.revision,
+            next_no=self.next_no,
+            pools=list(self.pools.values()),
+            nodes=list(self.nodes.values()),
+            jobs=list(self.jobs.values()),
+            counts=dict(self.job_counts),
+            tasks=[
+                task
+                for _, task in sorted(self.tasks.items())
+                if task.state is not TaskState.COMPLETED
+            ],
+            satisfied={
+                no: [t.id for t in self.tasks.values() if t.job_no == no and t.satisfies]
+                for no in dependent
+            },
+            chores=list(self.chores.values()),
+        )
+
+    async def commit(self, changes: Sequence[c.Change], expect: Revision, next_no: int) -> Revision:
+        """See `Store.commit`."""
+        if expect != self.revision:
+            raise StaleRevision(f"the store is not at revision {expect}")
+        if self.full:
+            raise WriteFailed("no space left")
+        for change in changes:
+            self._write(change)
+        self.revision = Revision(expect + 1)
+        self.next_no = next_no
+        return self.revision
+
+    def _write(self, change: c.Change) -> None:
+        match change:
+            case c.PutPool(pool):
+                self.pools[pool.no] = pool
+            case c.DropPool(no):
+                self.pools.pop(no, None)
+            case c.PutNode(node):
+                self.nodes[node.no] = node
+            case c.DropNode(no):
+                self.nodes.pop(no, None)
+                self.chores = {k: v for k, v in self.chores.items() if v.node_no != no}
+            case c.PutJob(job):
+                self.jobs[job.no] = job
+            case c.DropJob(no):
+                self._drop_job(no)
+            case c.AddTask(task, spec):
+                self.tasks[task.no] = task
+                self.specs[task.no] = spec
+                self.by_key[task.job_no, key_of(task.id)] = task.no
+            case c.SetTask(task, _, spec):
+                self.tasks[task.no] = task
+                if spec is not None:
+                    self.specs[task.no] = spec
+            case c.DropTask(task):
+                self._drop_task(task)
+            case c.SetCounts(job_no, tasks, slots):
+                self.job_counts[job_no] = JobCounts(tasks, slots)
+            case c.PutChore(chore):
+                self.chores[chore.no] = chore
+            case c.DropChore(no):
+                self.chores.pop(no, None)
+
+    def _drop_job(self, no: int) -> None:
+        for task in [task for task in self.tasks.values() if task.job_no == no]:
+            self._drop_task(task)
+        self.job_counts.pop(no, None)
+        self.jobs.pop(no, None)
+
+    def _drop_task(self, task: TaskRecord) -> None:
+        if self.tasks.pop(task.no, None) is not None:
+            del self.specs[task.no]
+            del self.by_key[task.job_no, key_of(task.id)]
+
+    async def pool(self, account: str, pool_id: str) -> PoolRecord | None:
+        """See `Store.pool`."""
+        return _named(self.pools.values(), pool_id, lambda pool: pool.account == account)
+
+    async def node(self, pool_no: int, node_id: str) -> NodeRecord | None:
+        """See `Store.node`."""
+        return _named(self.nodes.values(), node_id, lambda node: node.pool_no == pool_no)
+
+    async def job(self, account: str, job_id: str) -> JobRecord | None:
+        """See `Store.job`."""
+        return _named(self.jobs.values(), job_id, lambda job: job.account == account)
+
+    async def counts(self, job_no: int) -> JobCounts:
+        """See `Store.counts`."""
+        return self.job_counts.get(job_no, JobCounts(Counts(), Counts()))
+
+    async def task(self, job_no: int, task_id: str) -> tuple[TaskRecord, bytes] | None:
+        """See `Store.task`."""
+        no = self.by_key.get((job_no, key_of(task_id)))
+        return None if no is None else (self.tasks[no], self.specs[no])
+
+    async def tasks_by_no(self, numbers: Sequence[int]) -> dict[int, tuple[TaskRecord, bytes]]:
+        """See `Store.tasks_by_no`."""
+        return {no: (self.tasks[no], self.specs[no]) for no in numbers if no in self.tasks}
+
+    async def existing(self, job_no: int, keys: Sequence[str]) -> set[str]:
+        """See `Store.existing`."""
+        return {key for key in keys if (job_no, key) in self.by_key}
+
+    async def list_pools(self, account: str, query: Query) -> Sequence[PoolRecord]:
+        """See `Store.list_pools`."""
+        return _page([pool for pool in self.pools.values() if pool.account == account], query)
+
+    async def list_nodes(self, pool_no: int, query: Query) -> Sequence[NodeRecord]:
+        """See `Store.list_nodes`."""
+        return _page([node for node in self.nodes.values() if node.pool_no == pool_no], query)
+
+    async def list_jobs(self, account: str, query: Query) -> Sequence[JobRecord]:
+        """See `Store.list_jobs`."""
+        return _page([job for job in self.jobs.values() if job.account == account], query)
+
+    async def list_tasks(self, job_no: int, query: Query) -> Sequence[tuple[TaskRecord, bytes]]:
+        """See `Store.list_tasks`."""
+        tasks = _page([task for task in self.tasks.values() if task.job_no == job_no], query)
+        return [(task, self.specs[task.no]) for task in tasks]
+
+    async def active_tasks(self, job_no: int) -> Sequence[TaskRecord]:
+        """See `Store.active_tasks`."""
+        return [
+            task
+            for _, task in sorted(self.tasks.items())
+            if task.job_no == job_no and task.state is TaskState.ACTIVE
+        ]
+
+    async def files_due(self, now_us: int, limit: int) -> Sequence[TaskRecord]:
+        """See `Store.files_due`."""
+        due = [
+            (task.files_until_us, task.no, task)
+            for task in self.tasks.values()
+            if task.files_until_us is not None and task.files_until_us <= now_us
+        ]
+        return [task for _, _, task in sorted(due)[:limit]]
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+
+
+def _named(records: Iterable[_T], name: str, of: Callable[[_T], bool]) -> _T | None:
+    key = key_of(name)
+    found: Iterable[Any] = (record for record in records if of(record))
+    return next((record for record in found if key_of(record.id) == key), None)
+
+
+def _page(records: Sequence[_T], query: Query) -> Sequence[_T]:
+    keyed: list[tuple[str, Any]] = [(key_of(record.id), record) for record in _any(records)]
+    return [
+        record
+        for key, record in sorted(keyed, key=lambda pair: pair[0])
+        if key > query.after
+        and (query.filter is None or passes(PROPERTIES[type(record)], query.filter, record))
+    ][: query.limit]
+
+
+def _any(records: Sequence[Any]) -> Sequence[Any]:
+    return records

@@ -1,0 +1,127 @@
+-- Runs before any code of this schema. Ids compare by `key`, which is the lower-case id.
+
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) WITHOUT ROWID;
+
+INSERT INTO meta (name, value) VALUES ('revision', 0), ('next_no', 1);
+
+CREATE TABLE pool (
+    no INTEGER PRIMARY KEY,
+    account TEXT NOT NULL,
+    key TEXT NOT NULL,
+    state TEXT NOT NULL,
+    state_us INTEGER NOT NULL,
+    allocation TEXT NOT NULL,
+    allocation_us INTEGER NOT NULL,
+    created_us INTEGER NOT NULL,
+    modified_us INTEGER NOT NULL,
+    vm_size TEXT NOT NULL,
+    auto_scale INTEGER NOT NULL,
+    inter_node INTEGER NOT NULL,
+    document BLOB NOT NULL,
+    UNIQUE (account, key)
+);
+
+CREATE TABLE node (
+    no INTEGER PRIMARY KEY,
+    pool_no INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    state TEXT NOT NULL,
+    state_us INTEGER NOT NULL,
+    booted_us INTEGER,
+    allocated_us INTEGER NOT NULL,
+    start_task_state TEXT,
+    start_task_result TEXT,
+    start_task_exit_code INTEGER,
+    start_task_start_us INTEGER,
+    start_task_end_us INTEGER,
+    document BLOB NOT NULL,
+    UNIQUE (pool_no, key)
+);
+
+CREATE TABLE job (
+    no INTEGER PRIMARY KEY,
+    account TEXT NOT NULL,
+    key TEXT NOT NULL,
+    state TEXT NOT NULL,
+    state_us INTEGER NOT NULL,
+    created_us INTEGER NOT NULL,
+    modified_us INTEGER NOT NULL,
+    end_us INTEGER,
+    pool_key TEXT NOT NULL,
+    document BLOB NOT NULL,
+    UNIQUE (account, key)
+);
+
+CREATE TABLE counts (
+    job_no INTEGER PRIMARY KEY,
+    active INTEGER NOT NULL,
+    running INTEGER NOT NULL,
+    succeeded INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    active_slots INTEGER NOT NULL,
+    running_slots INTEGER NOT NULL,
+    succeeded_slots INTEGER NOT NULL,
+    failed_slots INTEGER NOT NULL
+);
+
+-- Small rows that change often; what the user wrote lies beside it in task_spec and is
+-- touched once.
+CREATE TABLE task (
+    no INTEGER PRIMARY KEY,
+    job_no INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    id TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    state_us INTEGER NOT NULL,
+    created_us INTEGER NOT NULL,
+    modified_us INTEGER NOT NULL,
+    previous_state INTEGER,
+    previous_state_us INTEGER,
+    slots INTEGER NOT NULL,
+    max_retries INTEGER NOT NULL,
+    retention_us INTEGER,
+    attempt INTEGER NOT NULL,
+    retry_count INTEGER NOT NULL,
+    last_retry_us INTEGER,
+    requeue_count INTEGER NOT NULL,
+    last_requeue_us INTEGER,
+    start_us INTEGER,
+    end_us INTEGER,
+    exit_code INTEGER,
+    result INTEGER,
+    failure BLOB,
+    pool_id TEXT,
+    node_id TEXT,
+    node_no INTEGER,
+    ending TEXT,
+    files_until_us INTEGER,
+    files_gone INTEGER NOT NULL,
+    satisfies INTEGER NOT NULL,
+    affinity TEXT,
+    depends BLOB,
+    exit_conditions BLOB
+);
+
+CREATE UNIQUE INDEX task_key ON task (job_no, key);
+CREATE INDEX task_state ON task (job_no, state, key);
+CREATE INDEX task_failed ON task (job_no, key) WHERE result = 1;
+CREATE INDEX task_exit_code ON task (job_no, exit_code, key) WHERE exit_code <> 0;
+CREATE INDEX task_open ON task (no) WHERE state <> 3;
+CREATE INDEX task_files ON task (files_until_us) WHERE files_until_us IS NOT NULL;
+
+CREATE TABLE task_spec (
+    no INTEGER PRIMARY KEY,
+    spec BLOB NOT NULL
+);
+
+CREATE TABLE chore (
+    no INTEGER PRIMARY KEY,
+    node_no INTEGER NOT NULL,
+    job_no INTEGER NOT NULL,
+    message BLOB NOT NULL
+);
+
+CREATE INDEX chore_node ON chore (node_no);

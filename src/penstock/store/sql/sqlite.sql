@@ -1,0 +1,96 @@
+-- name: put_pool
+INSERT OR REPLACE INTO pool (no, account, key, state, state_us, allocation, allocation_us,
+    created_us, modified_us, vm_size, auto_scale, inter_node, document)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: drop_pool
+DELETE FROM pool WHERE no = ?
+
+-- name: put_node
+INSERT OR REPLACE INTO node (no, pool_no, key, state, state_us, booted_us, allocated_us,
+    start_task_state, start_task_result, start_task_exit_code, start_task_start_us,
+    start_task_end_us, document)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: drop_node
+DELETE FROM node WHERE no = ?
+
+-- name: drop_node_chores
+DELETE FROM chore WHERE node_no = ?
+
+-- name: put_job
+INSERT OR REPLACE INTO job (no, account, key, state, state_us, created_us, modified_us, end_us,
+    pool_key, document)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: drop_job
+DELETE FROM job WHERE no = ?
+
+-- name: drop_job_counts
+DELETE FROM counts WHERE job_no = ?
+
+-- name: drop_job_specs
+DELETE FROM task_spec WHERE no IN (SELECT no FROM task WHERE job_no = ?)
+
+-- name: drop_job_tasks
+DELETE FROM task WHERE job_no = ?
+
+-- name: drop_task
+DELETE FROM task WHERE no = ?
+
+-- name: drop_task_spec
+DELETE FROM task_spec WHERE no = ?
+
+-- name: put_spec
+INSERT OR REPLACE INTO task_spec (no, spec) VALUES (?, ?)
+
+-- name: set_counts
+INSERT OR REPLACE INTO counts (job_no, active, running, succeeded, failed, active_slots,
+    running_slots, succeeded_slots, failed_slots)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: put_chore
+INSERT OR REPLACE INTO chore (no, node_no, job_no, message) VALUES (?, ?, ?, ?)
+
+-- name: drop_chore
+DELETE FROM chore WHERE no = ?
+
+-- name: set_revision
+UPDATE meta SET value = ? WHERE name = 'revision' AND value = ?
+
+-- name: set_next_no
+UPDATE meta SET value = ? WHERE name = 'next_no'
+
+-- name: meta
+SELECT name, value FROM meta
+
+-- name: pools
+SELECT document FROM pool ORDER BY no
+
+-- name: nodes
+SELECT document FROM node ORDER BY no
+
+-- name: jobs
+SELECT document FROM job ORDER BY no
+
+-- name: all_counts
+SELECT * FROM counts
+
+-- name: chores
+SELECT no, node_no, job_no, message FROM chore ORDER BY no
+
+-- name: satisfied
+SELECT id FROM task WHERE job_no = ? AND satisfies = 1
+
+-- name: pool
+SELECT document FROM pool WHERE account = ? AND key = ?
+
+-- name: node
+SELECT document FROM node WHERE pool_no = ? AND key = ?
+
+-- name: job
+SELECT document FROM job WHERE account = ? AND key = ?
+
+-- name: counts
+SELECT * FROM counts WHERE job_no = ?
+

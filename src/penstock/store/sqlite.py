@@ -1,0 +1,420 @@
+"""The store on one SQLite file, in WAL mode with full synchronisation.
+
+Rows are written on the loop's thread, where they are only memory; the COMMIT, which waits for
+the disk, runs in a thread of its own and holds no lock of the interpreter while it waits. Reads
+use a second connection, which sees committed rows only and never waits for the writer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from penstock.domain import changes as c
+from penstock.domain.queries import Query
+from penstock.domain.records import (
+    Chore,
+    Counts,
+    JobRecord,
+    NodeRecord,
+    PoolRecord,
+    TaskRecord,
+    key_of,
+)
+from penstock.domain.states import TaskState
+from penstock.store.contract import (
+    JobCounts,
+    Revision,
+    Saved,
+    StaleRevision,
+    StoreRefused,
+    WriteFailed,
+)
+from penstock.store.documents import TASK_COLUMNS, document, record, task_cells, task_of
+from penstock.store.filters import (
+    JOBS,
+    NODES,
+    POOLS,
+    TASKS,
+    condition,
+    start_task_result,
+    start_task_state,
+)
+
+SCHEMA: Final = 1
+"""The number of the newest migration; the file carries it as its user_version."""
+
+_T = TypeVar("_T")
+_TASK = ", ".join(TASK_COLUMNS)
+_T_TASK = ", ".join(f"t.{column}" for column in TASK_COLUMNS)
+_INSERT_TASK = f"INSERT INTO task ({_TASK}, key) VALUES ({', '.join('?' for _ in TASK_COLUMNS)}, ?)"
+_UPDATED = [column for column in TASK_COLUMNS if column not in ("no", "job_no", "id")]
+_UPDATE_TASK = f"UPDATE task SET {', '.join(f'{column} = ?' for column in _UPDATED)} WHERE no = ?"
+
+
+def _statements(text: str) -> dict[str, str]:
+    parts = text.split("-- name: ")[1:]
+    return {name.strip(): sql.strip() for name, _, sql in (part.partition("\n") for part in parts)}
+
+
+_SQL_FILES = resources.files("penstock.store") / "sql"
+_SQL: Final = _statements((_SQL_FILES / "sqlite.sql").read_text("utf-8"))
+
+
+class SqliteStore:
+    """A `Store` in one file (and its two WAL companions)."""
+
+    def __init__(self, path: Path, write: sqlite3.Connection, read: sqlite3.Connection) -> None:
+        self.path = path
+        self._write = write
+        self._read = read
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._revision = Revision(0)
+        self._writers: dict[type, Callable[[list[Any]], None]] = {
+            c.PutPool: self._put_pools,
+            c.DropPool: lambda group: self._many("drop_pool", ((x.no,) for x in group)),
+            c.PutNode: self._put_nodes,
+            c.DropNode: self._drop_nodes,
+            c.PutJob: self._put_jobs,
+            c.DropJob: self._drop_jobs,
+            c.AddTask: self._add_tasks,
+            c.SetTask: self._set_tasks,
+            c.DropTask: self._drop_tasks,
+            c.SetCounts: self._set_counts,
+            c.PutChore: self._put_chores,
+            c.DropChore: lambda group: self._many("drop_chore", ((x.no,) for x in group)),
+        }
+
+    @classmethod
+    def open(cls, path: Path) -> SqliteStore:
+        """Open the file, making or migrating it as needed.
+
+        Raises StoreRefused when it is damaged, is no database, or was written by a newer release.
+        """
+        try:
+            write = _connect(path)
+            _migrate(write)
+            read = _connect(path)
+            read.execute("PRAGMA query_only = ON")
+        except sqlite3.Error as error:
+            raise StoreRefused(f"{path} cannot be used as a database: {error}") from error
+        return cls(path, write, read)
+
+    # --- writing -----------------------------------------------------------------------------
+
+    async def load(self) -> Saved:
+        """See `Store.load`."""
+        meta = dict(self._rows("meta"))
+        self._revision = Revision(meta["revision"])
+        jobs = [record(JobRecord, row[0]) for row in self._rows("jobs")]
+        dependent = [job.no for job in jobs if job.spec.uses_task_dependencies]
+        return Saved(
+            revision=self._revision,
+            next_no=meta["next_no"],
+            pools=[record(PoolRecord, row[0]) for row in self._rows("pools")],
+            nodes=[record(NodeRecord, row[0]) for row in self._rows("nodes")],
+            jobs=jobs,
+            counts={row[0]: _counts_of(row) for row in self._rows("all_counts")},
+            tasks=self._open_tasks(),
+            satisfied={no: [row[0] for row in self._rows("satisfied", no)] for no in dependent},
+            chores=[
+                Chore(no=no, node_no=node_no, job_no=job_no, message=message)
+                for no, node_no, job_no, message in self._rows("chores")
+            ],
+        )
+
+    def _open_tasks(self) -> Iterator[TaskRecord]:
+        rows = self._read.execute(
+            f"SELECT {_TASK} FROM task WHERE state <> {int(TaskState.COMPLETED)} ORDER BY no"
+        )
+        return map(task_of, rows)
+
+    async def commit(self, changes: Sequence[c.Change], expect: Revision, next_no: int) -> Revision:
+        """See `Store.commit`."""
+        write = self._write
+        following = Revision(expect + 1)
+        try:
+            write.execute("BEGIN IMMEDIATE")
+            if write.execute(_SQL["set_revision"], (following, expect)).rowcount != 1:
+                write.execute("ROLLBACK")
+                raise StaleRevision(f"the store is not at revision {expect}")
+            write.execute(_SQL["set_next_no"], (next_no,))
+            for kind, group in groupby(changes, type):
+                self._writers[kind](list(group))
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._committer, write.execute, "COMMIT")
+        except sqlite3.Error as error:
+            if write.in_transaction:
+                write.execute("ROLLBACK")
+            raise WriteFailed(str(error)) from error
+        self._revision = following
+        return following
+
+    def _many(self, name: str, rows: Iterable[Sequence[object]]) -> None:
+        self._write.executemany(_SQL[name], rows)
+
+    def _put_pools(self, group: list[c.PutPool]) -> None:
+        self._many("put_pool", (_pool_cells(change.pool) for change in group))
+
+    def _put_nodes(self, group: list[c.PutNode]) -> None:
+        self._many("put_node", (_node_cells(change.node) for change in group))
+
+    def _drop_nodes(self, group: list[c.DropNode]) -> None:
+        for name in ("drop_node", "drop_node_chores"):
+            self._many(name, ((change.no,) for change in group))
+
+    def _put_jobs(self, group: list[c.PutJob]) -> None:
+        self._many("put_job", (_job_cells(change.job) for change in group))
+
+    def _drop_jobs(self, group: list[c.DropJob]) -> None:
+        for name in ("drop_job_specs", "drop_job_tasks", "drop_job_counts", "drop_job"):
+            self._many(name, ((change.no,) for change in group))
+
+    def _add_tasks(self, group: list[c.AddTask]) -> None:
+        self._write.executemany(
+            _INSERT_TASK, ((*task_cells(x.task), key_of(x.task.id)) for x in group)
+        )
+        self._many("put_spec", ((change.task.no, change.spec) for change in group))
+
+    def _set_tasks(self, group: list[c.SetTask]) -> None:
+        self._write.executemany(
+            _UPDATE_TASK,
+            ((*cells[3:], cells[0]) for cells in (task_cells(x.task) for x in group)),
+        )
+        self._many("put_spec", ((x.task.no, x.spec) for x in group if x.spec is not None))
+
+    def _drop_tasks(self, group: list[c.DropTask]) -> None:
+        for name in ("drop_task", "drop_task_spec"):
+            self._many(name, ((change.task.no,) for change in group))
+
+    def _set_counts(self, group: list[c.SetCounts]) -> None:
+        self._many("set_counts", ((x.job_no, *_counts(x.tasks), *_counts(x.slots)) for x in group))
+
+    def _put_chores(self, group: list[c.PutChore]) -> None:
+        chores = (change.chore for change in group)
+        self._many("put_chore", ((x.no, x.node_no, x.job_no, x.message) for x in chores))
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def _rows(self, name: str, *values: object) -> list[Any]:
+        return self._read.execute(_SQL[name], values).fetchall()
+
+    def _one(self, kind: type[_T], name: str, *values: object) -> _T | None:
+        rows = self._rows(name, *values)
+        return record(kind, rows[0][0]) if rows else None
+
+    async def pool(self, account: str, pool_id: str) -> PoolRecord | None:
+        """See `Store.pool`."""
+        return self._one(PoolRecord, "pool", account, key_of(pool_id))
+
+    async def node(self, pool_no: int, node_id: str) -> NodeRecord | None:
+        """See `Store.node`."""
+        return self._one(NodeRecord, "node", pool_no, key_of(node_id))
+
+    async def job(self, account: str, job_id: str) -> JobRecord | None:
+        """See `Store.job`."""
+        return self._one(JobRecord, "job", account, key_of(job_id))
+
+    async def counts(self, job_no: int) -> JobCounts:
+        """See `Store.counts`."""
+        rows = self._rows("counts", job_no)
+        return _counts_of(rows[0]) if rows else JobCounts(Counts(), Counts())
+
+    def _tasks(self, where: str, values: Sequence[Any]) -> list[tuple[TaskRecord, bytes]]:
+        rows = self._read.execute(
+            f"SELECT s.spec, {_T_TASK} FROM task t JOIN task_spec s USING (no) WHERE {where}",
+            values,
+        )
+        return [(task_of(cells), spec) for spec, *cells in rows]
+
+    async def task(self, job_no: int, task_id: str) -> tuple[TaskRecord, bytes] | None:
+        """See `Store.task`."""
+        found = self._tasks("t.job_no = ? AND t.key = ?", (job_no, key_of(task_id)))
+        return found[0] if found else None
+
+    async def tasks_by_no(self, numbers: Sequence[int]) -> dict[int, tuple[TaskRecord, bytes]]:
+        """See `Store.tasks_by_no`."""
+        found: dict[int, tuple[TaskRecord, bytes]] = {}
+        for part in _parts(numbers):
+            for task, spec in self._tasks(f"t.no IN ({_marks(part)})", part):
+                found[task.no] = (task, spec)
+        return found
+
+    async def existing(self, job_no: int, keys: Sequence[str]) -> set[str]:
+        """See `Store.existing`."""
+        found: set[str] = set()
+        for part in _parts(keys):
+            rows = self._read.execute(
+                f"SELECT key FROM task WHERE job_no = ? AND key IN ({_marks(part)})",
+                (job_no, *part),
+            )
+            found.update(row[0] for row in rows)
+        return found
+
+    async def list_pools(self, account: str, query: Query) -> Sequence[PoolRecord]:
+        """See `Store.list_pools`."""
+        where, values = _where("account", account, POOLS, query)
+        rows = self._read.execute(f"SELECT document FROM pool {where}", values)
+        return [record(PoolRecord, row[0]) for row in rows]
+
+    async def list_nodes(self, pool_no: int, query: Query) -> Sequence[NodeRecord]:
+        """See `Store.list_nodes`."""
+        where, values = _where("pool_no", pool_no, NODES, query)
+        rows = self._read.execute(f"SELECT document FROM node {where}", values)
+        return [record(NodeRecord, row[0]) for row in rows]
+
+    async def list_jobs(self, account: str, query: Query) -> Sequence[JobRecord]:
+        """See `Store.list_jobs`."""
+        where, values = _where("account", account, JOBS, query)
+        rows = self._read.execute(f"SELECT document FROM job {where}", values)
+        return [record(JobRecord, row[0]) for row in rows]
+
+    async def list_tasks(self, job_no: int, query: Query) -> Sequence[tuple[TaskRecord, bytes]]:
+        """See `Store.list_tasks`."""
+        where, values = _where("job_no", job_no, TASKS, query)
+        # The inner query walks an index and stops at the limit before any specification is read.
+        rows = self._read.execute(
+            f"SELECT s.spec, t.* FROM (SELECT {_TASK}, key FROM task {where}) t"
+            " CROSS JOIN task_spec s USING (no) ORDER BY t.key",
+            values,
+        )
+        return [(task_of(cells), spec) for spec, *cells, _key in rows]
+
+    async def active_tasks(self, job_no: int) -> Sequence[TaskRecord]:
+        """See `Store.active_tasks`."""
+        rows = self._read.execute(
+            f"SELECT {_TASK} FROM task WHERE job_no = ? AND state = ? ORDER BY no",
+            (job_no, int(TaskState.ACTIVE)),
+        )
+        return [task_of(row) for row in rows]
+
+    async def files_due(self, now_us: int, limit: int) -> Sequence[TaskRecord]:
+        """See `Store.files_due`."""
+        rows = self._read.execute(
+            f"SELECT {_TASK} FROM task WHERE files_until_us <= ? ORDER BY files_until_us LIMIT ?",
+            (now_us, limit),
+        )
+        return [task_of(row) for row in rows]
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        self._committer.shutdown()
+        self._read.close()
+        self._write.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -65536")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def _migrate(write: sqlite3.Connection) -> None:
+    found = write.execute("PRAGMA user_version").fetchone()[0]
+    if found > SCHEMA:
+        raise StoreRefused(
+            f"the database has schema {found}, this release knows up to {SCHEMA}:"
+            " start the newer release that wrote it"
+        )
+    scripts = sorted(
+        (file for file in _SQL_FILES.iterdir() if file.name[:4].isdigit()),
+        key=lambda file: file.name,
+    )
+    for script in scripts:
+        number = int(script.name[:4])
+        if number > found:
+            write.executescript(
+                f"BEGIN; {script.read_text('utf-8')}; PRAGMA user_version = {number}; COMMIT;"
+            )
+
+
+def _where(column: str, value: object, properties: Any, query: Query) -> tuple[str, list[Any]]:
+    where, values = f"WHERE {column} = ? AND key > ?", [value, query.after]
+    if query.filter is not None:
+        sql, more = condition(properties, query.filter)
+        where, values = f"{where} AND {sql}", [*values, *more]
+    return f"{where} ORDER BY key LIMIT ?", [*values, query.limit]
+
+
+def _parts(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Split what goes into one IN list; SQLite bounds the number of parameters."""
+    for start in range(0, len(values), 500):
+        yield values[start : start + 500]
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _counts(counts: Counts) -> tuple[int, int, int, int]:
+    return counts.active, counts.running, counts.succeeded, counts.failed
+
+
+def _counts_of(row: Sequence[int]) -> JobCounts:
+    tasks, slots = (
+        Counts(active=active, running=running, succeeded=succeeded, failed=failed)
+        for active, running, succeeded, failed in (row[1:5], row[5:9])
+    )
+    return JobCounts(tasks, slots)
+
+
+def _pool_cells(pool: PoolRecord) -> tuple[object, ...]:
+    spec = pool.spec
+    return (
+        pool.no,
+        pool.account,
+        key_of(pool.id),
+        pool.state,
+        pool.state_us,
+        pool.allocation,
+        pool.allocation_us,
+        pool.created_us,
+        pool.modified_us,
+        key_of(spec.vm_size),
+        bool(spec.enable_auto_scale),
+        bool(spec.enable_inter_node_communication),
+        document(pool),
+    )
+
+
+def _node_cells(node: NodeRecord) -> tuple[object, ...]:
+    start_task = node.start_task
+    return (
+        node.no,
+        node.pool_no,
+        key_of(node.id),
+        node.state,
+        node.state_us,
+        node.booted_us,
+        node.allocated_us,
+        start_task_state(node),
+        start_task_result(node),
+        start_task.exit_code if start_task else None,
+        start_task.start_us if start_task else None,
+        start_task.end_us if start_task else None,
+        document(node),
+    )
+
+
+def _job_cells(job: JobRecord) -> tuple[object, ...]:
+    return (
+        job.no,
+        job.account,
+        key_of(job.id),
+        job.state,
+        job.state_us,
+        job.created_us,
+        job.modified_us,
+        job.end_us,
+        key_of(job.pool_id),
+        document(job),
+    )

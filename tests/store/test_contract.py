@@ -1,0 +1,329 @@
+"""The promise of `Store`, kept by every backend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from penstock.domain import changes as c
+from penstock.domain.queries import Compare, Either, Query, StartsWith
+from penstock.domain.records import Chore, Counts, Detail, Failure
+from penstock.domain.specs.task import Dependencies, ExitConditions, ExitOptions, TaskIdRange
+from penstock.domain.states import TaskResult, TaskState
+from penstock.store.contract import Revision, StaleRevision, Store, WriteFailed
+from penstock.store.memory import MemoryStore
+from penstock.store.sqlite import SqliteStore
+from tests.records import ACCOUNT, NOW_US, a_job, a_node, a_pool, a_task
+
+Use = Callable[[Store], Coroutine[Any, Any, None]]
+
+
+class Backend:
+    """A store that tests may close, open again, and run out of space."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.store: MemoryStore | SqliteStore = MemoryStore() if path is None else self.opened()
+
+    def opened(self) -> SqliteStore:
+        assert self.path is not None
+        return SqliteStore.open(self.path)
+
+    async def reopen(self) -> Store:
+        await self.store.close()
+        if self.path is not None:
+            self.store = self.opened()
+        return self.store
+
+    def fill(self) -> None:
+        """Let there be no space for another commit."""
+        if isinstance(self.store, MemoryStore):
+            self.store.full = True
+        else:
+            pages = self.store._write.execute("PRAGMA page_count").fetchone()[0]
+            self.store._write.execute(f"PRAGMA max_page_count = {pages}")
+
+    def use(self, scenario: Use) -> None:
+        async def run() -> None:
+            await scenario(self.store)
+            await self.store.close()
+
+        asyncio.run(run())
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    return Backend(None if request.param == "memory" else tmp_path / "store.db")
+
+
+async def put(store: Store, *changes: c.Change) -> Revision:
+    saved = await store.load()
+    return await store.commit(changes, saved.revision, 1000)
+
+
+FULL_TASK = a_task(
+    no=9,
+    name="Whole",
+    state=TaskState.COMPLETED,
+    previous_state=TaskState.RUNNING,
+    previous_state_us=NOW_US - 5,
+    slots=3,
+    max_retries=-1,
+    retention_us=77,
+    attempt=4,
+    retry_count=2,
+    last_retry_us=NOW_US - 3,
+    requeue_count=1,
+    last_requeue_us=NOW_US - 4,
+    start_us=NOW_US - 2,
+    end_us=NOW_US - 1,
+    exit_code=7,
+    result=TaskResult.FAILURE,
+    failure=Failure("usererror", "FailureExitCode", "text", (Detail("Message", "more"),)),
+    pool_id="pool",
+    node_id="node",
+    node_no=2,
+    files_until_us=NOW_US + 70,
+    satisfies=True,
+    affinity="TVM:node",
+    depends=Dependencies(task_ids=["a"], task_id_ranges=[TaskIdRange(start=1, end=3)]),
+    exit_conditions=ExitConditions(default=ExitOptions(dependency_action="satisfy")),
+)
+
+
+def test_a_new_store_is_empty(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        saved = await store.load()
+        assert (saved.revision, saved.next_no) == (0, 1)
+        assert not saved.pools
+        assert not list(saved.tasks)
+        assert await store.pool(ACCOUNT, "pool") is None
+        assert (await store.counts(1)).tasks == Counts()
+
+    backend.use(scenario)
+
+
+def test_everything_comes_back_after_reopening(backend: Backend) -> None:
+    chore = Chore(no=11, node_no=2, job_no=3, message=b"do")
+    counts = c.SetCounts(3, Counts(active=1, failed=1), Counts(active=1, failed=3))
+
+    async def scenario(store: Store) -> None:
+        waiting = a_task(no=4, ending=None)
+        await put(
+            store,
+            c.PutPool(a_pool()),
+            c.PutNode(a_node()),
+            c.PutJob(a_job(uses_task_dependencies=True)),
+            c.AddTask(FULL_TASK, b"{1}"),
+            c.AddTask(waiting, b"{2}"),
+            c.PutChore(chore),
+            counts,
+        )
+        store = await backend.reopen()
+        saved = await store.load()
+        assert saved.next_no == 1000
+        assert saved.revision == 1
+        assert list(saved.pools) == [a_pool()]
+        assert list(saved.nodes) == [a_node()]
+        assert [job.id for job in saved.jobs] == ["job"]
+        assert list(saved.tasks) == [waiting], "completed tasks need no memory"
+        assert saved.satisfied == {3: ["Whole"]}
+        assert list(saved.chores) == [chore]
+        assert saved.counts[3].slots.failed == 3
+        assert await store.task(3, "wHOLE") == (FULL_TASK, b"{1}")
+
+    backend.use(scenario)
+
+
+def test_ids_are_found_in_any_case(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        await put(
+            store,
+            c.PutPool(a_pool(name="Pool")),
+            c.PutNode(a_node(name="Node")),
+            c.PutJob(a_job(name="Job")),
+            c.AddTask(a_task(name="Task"), b"{}"),
+        )
+        pool = await store.pool(ACCOUNT, "pOOL")
+        assert pool is not None
+        assert pool.id == "Pool"
+        assert await store.node(1, "nODE") is not None
+        assert await store.job(ACCOUNT, "jOB") is not None
+        assert await store.existing(3, ["task", "other"]) == {"task"}
+        assert await store.job("another", "Job") is None
+        assert await store.task(99, "Task") is None
+
+    backend.use(scenario)
+
+
+def test_a_change_replaces_the_record(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        task = a_task()
+        await put(store, c.PutJob(a_job()), c.AddTask(task, b"old"))
+        running = replace(task, state=TaskState.RUNNING, attempt=1, start_us=NOW_US)
+        await put(store, c.SetTask(running, task.state))
+        assert await store.task(3, "task") == (running, b"old")
+        await put(store, c.SetTask(running, running.state, b"new"))
+        assert await store.tasks_by_no([4, 5]) == {4: (running, b"new")}
+
+    backend.use(scenario)
+
+
+def test_a_dropped_job_takes_its_tasks_along_and_no_others(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        await put(
+            store,
+            c.PutJob(a_job()),
+            c.PutJob(a_job(no=5, name="other")),
+            c.AddTask(a_task(), b"1"),
+            c.AddTask(a_task(no=6, job_no=5), b"2"),
+            c.SetCounts(3, Counts(active=1), Counts(active=1)),
+        )
+        await put(store, c.DropJob(3))
+        assert await store.job(ACCOUNT, "job") is None
+        assert await store.task(3, "task") is None
+        assert (await store.counts(3)).tasks == Counts()
+        assert await store.task(5, "task") is not None
+
+    backend.use(scenario)
+
+
+def test_an_id_may_be_used_again_in_the_commit_that_drops_it(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        task = a_task()
+        await put(store, c.PutJob(a_job()), c.AddTask(task, b"1"))
+        await put(store, c.DropTask(task), c.AddTask(replace(task, no=8), b"2"))
+        found = await store.task(3, "task")
+        assert found is not None
+        assert (found[0].no, found[1]) == (8, b"2")
+
+    backend.use(scenario)
+
+
+def test_a_dropped_node_takes_its_chores_along(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        mine, other = (Chore(no=no, node_no=no - 5, job_no=0, message=b"") for no in (7, 8))
+        await put(store, c.PutNode(a_node()), c.PutChore(mine), c.PutChore(other))
+        await put(store, c.DropNode(2))
+        assert list((await store.load()).chores) == [other]
+        await put(store, c.DropChore(8))
+        assert not (await store.load()).chores
+
+    backend.use(scenario)
+
+
+def test_another_revision_than_expected_changes_nothing(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        with pytest.raises(StaleRevision):
+            await store.commit([c.PutPool(a_pool())], Revision(41), 7)
+        saved = await store.load()
+        assert (saved.revision, list(saved.pools)) == (0, [])
+        await store.commit([c.PutPool(a_pool())], Revision(0), 7)
+
+    backend.use(scenario)
+
+
+def test_a_commit_without_space_changes_nothing(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        await put(store, c.PutJob(a_job()))
+        backend.fill()
+        many = [c.AddTask(a_task(no=no, name=f"t{no}"), b"x" * 3000) for no in range(10, 200)]
+        with pytest.raises(WriteFailed):
+            await store.commit([c.PutPool(a_pool()), *many], Revision(1), 500)
+        saved = await store.load()
+        assert (saved.revision, saved.next_no, list(saved.pools)) == (1, 1000, [])
+        assert not list(saved.tasks)
+
+    backend.use(scenario)
+
+
+def test_pages_follow_each_other_while_the_list_changes(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        await put(store, c.PutJob(a_job()))
+        tasks = [a_task(no=10 + n, name=f"T{n:03}") for n in range(50)]
+        await put(store, *(c.AddTask(task, b"") for task in reversed(tasks)))
+        seen: list[str] = []
+        while True:
+            page = await store.list_tasks(3, Query(after=seen[-1].lower() if seen else "", limit=7))
+            if not page:
+                break
+            seen += [task.id for task, _ in page]
+            if len(seen) == 7:
+                await put(store, c.DropTask(tasks[6]), c.AddTask(a_task(no=99, name="t0065"), b""))
+        assert seen == sorted([task.id for task in tasks] + ["t0065"], key=str.lower)
+
+    backend.use(scenario)
+
+
+def test_lists_are_of_one_account_pool_or_job(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        await put(
+            store,
+            c.PutPool(a_pool()),
+            c.PutPool(a_pool(no=21, account="another")),
+            c.PutNode(a_node()),
+            c.PutNode(a_node(no=22, pool_no=21)),
+            c.PutJob(a_job()),
+            c.PutJob(a_job(no=23, account="another")),
+        )
+        assert [pool.no for pool in await store.list_pools(ACCOUNT, Query())] == [1]
+        assert [node.no for node in await store.list_nodes(21, Query())] == [22]
+        assert [job.no for job in await store.list_jobs("another", Query())] == [23]
+
+    backend.use(scenario)
+
+
+def test_filters_select(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        failed = replace(FULL_TASK, no=5, id="failed")
+        running = a_task(no=6, name="runs", state=TaskState.RUNNING, start_us=NOW_US)
+        tasks = [a_task(name="waits"), failed, running]
+        await put(store, c.PutJob(a_job()), *(c.AddTask(task, b"") for task in tasks))
+
+        async def ids(wanted: Any) -> list[str]:
+            found = await store.list_tasks(3, Query(filter=wanted))
+            return [task.id for task, _ in found]
+
+        assert await ids(Compare("state", "eq", "Running")) == ["runs"]
+        assert await ids(Compare("state", "ne", "running")) == ["failed", "waits"]
+        assert await ids(Compare("state", "eq", "nonsense")) == []
+        assert await ids(Compare("executionInfo/exitCode", "gt", 6)) == ["failed"]
+        assert await ids(Compare("executionInfo/result", "eq", "failure")) == ["failed"]
+        assert await ids(Compare("executionInfo/startTime", "ge", NOW_US)) == ["runs"]
+        assert await ids(StartsWith("id", "WA")) == ["waits"]
+        either = Either(Compare("id", "eq", "RUNS"), Compare("id", "gt", "s"))
+        assert await ids(either) == ["runs", "waits"]
+
+    backend.use(scenario)
+
+
+def test_files_due_are_the_oldest_first(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        tasks = [
+            a_task(no=no, name=f"t{no}", state=TaskState.COMPLETED, files_until_us=due)
+            for no, due in ((4, 30), (5, 10), (6, None), (7, 20), (8, 40))
+        ]
+        await put(store, c.PutJob(a_job()), *(c.AddTask(task, b"") for task in tasks))
+        assert [task.no for task in await store.files_due(30, 2)] == [5, 7]
+        assert [task.no for task in await store.files_due(30, 9)] == [5, 7, 4]
+
+    backend.use(scenario)
+
+
+def test_active_tasks_of_a_job_in_the_order_they_came(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        await put(
+            store,
+            c.PutJob(a_job()),
+            c.AddTask(a_task(no=7, name="a"), b""),
+            c.AddTask(a_task(no=5, name="b"), b""),
+            c.AddTask(a_task(no=6, name="c", state=TaskState.RUNNING), b""),
+        )
+        assert [task.no for task in await store.active_tasks(3)] == [5, 7]
+
+    backend.use(scenario)
