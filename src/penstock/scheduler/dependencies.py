@@ -1,0 +1,197 @@
+"""Which tasks of a job wait for others, and which the end of one releases.
+
+A dependent watches one unmet dependency at a time. When that is met it moves on to its next
+unmet one, and is released when there is none. So an edge costs something only when the watched
+one is met, and "who blocks this task?" is a lookup. Ids that are whole numbers are kept as
+intervals: a million finished tasks in a row are one pair of numbers.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Iterable
+
+from penstock.domain.records import key_of
+from penstock.domain.specs.task import Dependencies
+
+Watched = str | int
+"""A task by its lower-case id, or by the number that its id spells."""
+
+
+def number_of(task_id: str) -> int | None:
+    """The number that an id spells (``1``, ``01`` and ``001`` alike), or None."""
+    return int(task_id) if task_id.isascii() and task_id.isdigit() else None
+
+
+class Numbers:
+    """A set of whole numbers as disjoint intervals, good at "the next one that is missing"."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._ends: dict[int, int] = {}  # start: end, both included
+
+    def _at(self, number: int) -> int | None:
+        """The start of the interval that has `number`."""
+        index = bisect_right(self._starts, number) - 1
+        if index >= 0 and self._ends[self._starts[index]] >= number:
+            return self._starts[index]
+        return None
+
+    def __contains__(self, number: int) -> bool:
+        return self._at(number) is not None
+
+    def __len__(self) -> int:
+        return sum(end - start + 1 for start, end in self._ends.items())
+
+    def missing(self, number: int) -> int:
+        """The least number from `number` on that is not in the set."""
+        start = self._at(number)
+        return number if start is None else self._ends[start] + 1
+
+    def add(self, number: int) -> None:
+        if number in self:
+            return
+        start, end = number, number
+        before = self._at(number - 1)
+        if before is not None:
+            start = before
+            self._forget(before)
+        if number + 1 in self._ends:
+            end = self._ends[number + 1]
+            self._forget(number + 1)
+        self._remember(start, end)
+
+    def discard(self, number: int) -> None:
+        start = self._at(number)
+        if start is None:
+            return
+        end = self._ends[start]
+        self._forget(start)
+        if start < number:
+            self._remember(start, number - 1)
+        if number < end:
+            self._remember(number + 1, end)
+
+    def _remember(self, start: int, end: int) -> None:
+        insort(self._starts, start)
+        self._ends[start] = end
+
+    def _forget(self, start: int) -> None:
+        del self._ends[start]
+        del self._starts[bisect_right(self._starts, start) - 1]
+
+
+Then = tuple[int, str | None]
+"""What its owner wants to know of a dependent when it is released: slots and affinity."""
+
+
+class _Wish:
+    """A dependent: what it wants, and how far down that list all is met."""
+
+    __slots__ = ("at", "then", "unmet", "wants")
+
+    def __init__(self, wants: Dependencies, then: Then) -> None:
+        self.wants = wants
+        self.then = then
+        self.at = 0  # ids first, then ranges
+        self.unmet: Watched = 0
+
+
+class DependencyBook:
+    """The dependencies among the tasks of one job."""
+
+    def __init__(self, satisfied: Iterable[str] = ()) -> None:
+        self._ids: set[str] = set()
+        self._numbers = Numbers()
+        self._wishes: dict[int, _Wish] = {}
+        self._watchers: dict[Watched, dict[int, None]] = {}
+        for task_id in satisfied:
+            self._note(task_id)
+
+    def __len__(self) -> int:
+        return len(self._wishes)
+
+    def add(self, task_no: int, wants: Dependencies, then: Then) -> bool:
+        """Note a dependent. True when all it wants is there, so that it need not wait."""
+        wish = _Wish(wants, then)
+        if self._met(wish):
+            return True
+        self._wishes[task_no] = wish
+        self._watchers.setdefault(wish.unmet, {})[task_no] = None
+        return False
+
+    def remove(self, task_no: int) -> bool:
+        """Forget a dependent; False when it was not waiting."""
+        wish = self._wishes.pop(task_no, None)
+        if wish is None:
+            return False
+        watchers = self._watchers[wish.unmet]
+        del watchers[task_no]
+        if not watchers:
+            del self._watchers[wish.unmet]
+        return True
+
+    def blocked_by(self, task_no: int) -> Watched | None:
+        """What a dependent waits for now: one of its unmet dependencies."""
+        wish = self._wishes.get(task_no)
+        return None if wish is None else wish.unmet
+
+    def satisfy(self, task_id: str) -> list[tuple[int, Then]]:
+        """A task ended well: give the dependents that need wait no more, oldest first."""
+        self._note(task_id)
+        released = self._advance(key_of(task_id))
+        number = number_of(task_id)
+        if number is not None:
+            released += self._advance(number)
+        return sorted(released, key=lambda pair: pair[0])
+
+    def unsatisfy(self, task_id: str) -> None:
+        """A task that had ended well is gone or runs again; those released stay so."""
+        self._ids.discard(key_of(task_id))
+        number = number_of(task_id)
+        if number is not None:
+            self._numbers.discard(number)
+
+    def _note(self, task_id: str) -> None:
+        number = number_of(task_id)
+        if number is not None:
+            self._numbers.add(number)
+        if number is None or task_id != str(number):
+            self._ids.add(key_of(task_id))
+
+    def _has(self, key: str) -> bool:
+        """Whether the task of this id is satisfied. Ids that are plain numbers live as such."""
+        if key in self._ids:
+            return True
+        number = number_of(key)
+        return number is not None and key == str(number) and number in self._numbers
+
+    def _advance(self, met: Watched) -> list[tuple[int, Then]]:
+        released: list[tuple[int, Then]] = []
+        for task_no in self._watchers.pop(met, {}):
+            wish = self._wishes[task_no]
+            if self._met(wish):
+                del self._wishes[task_no]
+                released.append((task_no, wish.then))
+            else:
+                self._watchers.setdefault(wish.unmet, {})[task_no] = None
+        return released
+
+    def _met(self, wish: _Wish) -> bool:
+        """Move on to the next unmet dependency; True when there is none."""
+        ids = wish.wants.task_ids or []
+        spans = wish.wants.task_id_ranges or []
+        while wish.at < len(ids):
+            key = key_of(ids[wish.at])
+            if not self._has(key):
+                wish.unmet = key
+                return False
+            wish.at += 1
+        while wish.at < len(ids) + len(spans):
+            span = spans[wish.at - len(ids)]
+            missing = self._numbers.missing(span.start)
+            if missing <= span.end:
+                wish.unmet = missing
+                return False
+            wish.at += 1
+        return True

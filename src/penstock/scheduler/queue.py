@@ -1,0 +1,237 @@
+"""The tasks that wait for the nodes of one pool, and the turns that their jobs take.
+
+Order: higher job priority first; equal priorities share the slots evenly, or the older job goes
+first where the pool says so. Within a job, tasks that need the same number of slots go in the
+order they came. Evenness is by virtual time, as in start-time fair queueing: each job carries
+the slots it was served so far, the least served goes next, and a job that comes back from having
+nothing to run starts at the level of the others instead of claiming all it did not use.
+
+Jobs stand in one heap per least number of slots that any of their tasks needs, so a pass never
+meets a job that has nothing to fit into the largest gap. Entries that no longer count are left in
+the heaps and dropped when they surface.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heappop, heappush
+
+import msgspec
+
+from penstock.scheduler.nodes import Fill, FreeNodes
+
+
+class Placement(msgspec.Struct, frozen=True, gc=False):
+    """A task and the node it was given."""
+
+    job_no: int
+    task_no: int
+    node_no: int
+    slots: int
+
+
+_Entry = tuple[int, int, int]  # (-priority, served, job number): the smallest goes first
+
+
+class WaitingJob:
+    """The ready tasks of one job, by the slots they need."""
+
+    __slots__ = (
+        "cap",
+        "entry",
+        "gone",
+        "hints",
+        "job_no",
+        "open",
+        "priority",
+        "running",
+        "served",
+        "tasks",
+        "waiting",
+    )
+
+    def __init__(self, job_no: int, priority: int, cap: int) -> None:
+        self.job_no = job_no
+        self.priority = priority
+        self.cap = cap  # most tasks that may run at once; -1: no limit
+        self.running = 0
+        self.waiting = 0
+        self.served = 0
+        self.open = False
+        self.tasks: dict[int, deque[int]] = {}
+        self.gone: set[int] = set()  # removed, but still in a deque
+        self.hints: dict[int, int] = {}  # task: node it would like
+        self.entry: tuple[int, _Entry] | None = None
+
+    def add(self, task_no: int, slots: int, hint: int | None) -> None:
+        if task_no in self.gone:  # came back before its old place surfaced
+            self._purge()
+        self.tasks.setdefault(slots, deque()).append(task_no)
+        self.waiting += 1
+        if hint is not None:
+            self.hints[task_no] = hint
+
+    def _purge(self) -> None:
+        for queue in self.tasks.values():
+            kept = [task_no for task_no in queue if task_no not in self.gone]
+            queue.clear()
+            queue.extend(kept)
+        self.gone.clear()
+
+    def remove(self, task_no: int) -> None:
+        self.gone.add(task_no)
+        self.hints.pop(task_no, None)
+        self.waiting -= 1
+
+    def least(self) -> int | None:
+        """The fewest slots that a waiting task needs; None when none waits."""
+        for slots in sorted(self.tasks):
+            queue = self.tasks[slots]
+            while queue and queue[0] in self.gone:
+                self.gone.discard(queue.popleft())
+            if queue:
+                return slots
+            del self.tasks[slots]
+        return None
+
+    def oldest(self, room: int) -> tuple[int, int] | None:
+        """The oldest waiting task that fits into `room`, with its slots."""
+        best: tuple[int, int] | None = None
+        for slots, queue in self.tasks.items():
+            while queue and queue[0] in self.gone:
+                self.gone.discard(queue.popleft())
+            if queue and slots <= room and (best is None or queue[0] < best[0]):
+                best = (queue[0], slots)
+        return best
+
+    @property
+    def capped(self) -> bool:
+        return self.cap >= 0 and self.running >= self.cap
+
+
+class PoolQueue:
+    """Gives the waiting tasks of a pool's jobs to the free slots of its nodes."""
+
+    def __init__(self, fill: Fill = Fill.SPREAD, *, oldest_first: bool = False) -> None:
+        self.fill = fill
+        self.oldest_first = oldest_first
+        self.nodes = FreeNodes()
+        self.jobs: dict[int, WaitingJob] = {}
+        self._turns: dict[int, list[tuple[_Entry, int]]] = {}  # by least slots; entry, job
+        self._level: dict[int, int] = {}  # by priority: what the last served job had
+
+    # --- jobs and tasks ----------------------------------------------------------------------
+
+    def put_job(self, job_no: int, priority: int, cap: int, *, open_: bool) -> None:
+        """Add a job, or say what has changed of it. Tasks of a job that is not open wait."""
+        job = self.jobs.get(job_no)
+        if job is None:
+            job = self.jobs[job_no] = WaitingJob(job_no, priority, cap)
+        job.priority, job.cap, job.open = priority, cap, open_
+        self._enter(job, fresh=True)
+
+    def release(self, job_no: int) -> WaitingJob | None:
+        """Let go of a job with its tasks, for good or for the queue of another pool."""
+        job = self.jobs.pop(job_no, None)
+        if job is not None:
+            job.entry = None
+        return job
+
+    def adopt(self, job: WaitingJob) -> None:
+        """Take over a job that another queue released."""
+        self.jobs[job.job_no] = job
+        self._enter(job, fresh=True)
+
+    def add(self, job_no: int, task_no: int, slots: int, hint: int | None = None) -> None:
+        """Let a task wait. `hint` is a node that it would like, if that has room."""
+        job = self.jobs[job_no]
+        fresh = not job.waiting
+        job.add(task_no, slots, hint)
+        if job.entry is None or slots < job.entry[0]:
+            self._enter(job, fresh=fresh)
+
+    def remove(self, job_no: int, task_no: int) -> None:
+        """Let a task wait no more."""
+        job = self.jobs[job_no]
+        job.remove(task_no)
+        if job.entry is not None and job.least() != job.entry[0]:
+            self._enter(job, fresh=False)
+
+    def began(self, job_no: int, node_no: int, slots: int) -> None:
+        """Count a task that runs already, as after a restart."""
+        self.jobs[job_no].running += 1
+        self.nodes.take(node_no, slots)
+
+    def ended(self, job_no: int, node_no: int, slots: int) -> None:
+        """Count a task that runs no more; its slots are free."""
+        self.nodes.take(node_no, -slots)
+        job = self.jobs.get(job_no)
+        if job is not None:
+            was_capped = job.capped
+            job.running -= 1
+            if was_capped:
+                self._enter(job, fresh=False)
+
+    # --- turns -------------------------------------------------------------------------------
+
+    def _enter(self, job: WaitingJob, *, fresh: bool) -> None:
+        """Give the job its place among the turns, or none if nothing of it may start."""
+        job.entry = None
+        least = job.least() if job.open and not job.capped else None
+        if least is None:
+            return
+        if fresh:
+            job.served = max(job.served, self._level.get(job.priority, 0))
+        served = 0 if self.oldest_first else job.served
+        entry = (-job.priority, served, job.job_no)
+        job.entry = (least, entry)
+        heappush(self._turns.setdefault(least, []), (entry, job.job_no))
+
+    def _next(self, room: int) -> WaitingJob | None:
+        """The job whose turn it is, among those with a task that fits into `room`."""
+        best: tuple[_Entry, int] | None = None
+        for least in list(self._turns):
+            if least > room:
+                continue
+            heap = self._turns[least]
+            while heap and not self._counts(least, heap[0]):
+                heappop(heap)
+            if not heap:
+                del self._turns[least]
+            elif best is None or heap[0] < best:
+                best = heap[0]
+        return None if best is None else self.jobs[best[1]]
+
+    def _counts(self, least: int, top: tuple[_Entry, int]) -> bool:
+        job = self.jobs.get(top[1])
+        return job is not None and job.entry == (least, top[0])
+
+    def place(self, limit: int) -> list[Placement]:
+        """Give up to `limit` waiting tasks their nodes. Cost: O(log jobs) each."""
+        placed: list[Placement] = []
+        while len(placed) < limit:
+            room = self.nodes.most
+            job = self._next(room) if room else None
+            if job is None:
+                break
+            placed.append(self._place_one(job, room))
+        return placed
+
+    def _place_one(self, job: WaitingJob, room: int) -> Placement:
+        found = job.oldest(room)
+        assert found is not None, "a job had a turn and nothing to run"
+        task_no, slots = found
+        hint = job.hints.pop(task_no, None)
+        if hint is not None and self.nodes.free(hint) >= slots:
+            node_no: int | None = hint
+        else:
+            node_no = self.nodes.choose(slots, self.fill)
+        assert node_no is not None, "there was room, and now there is none"
+        job.tasks[slots].popleft()
+        job.waiting -= 1
+        job.running += 1
+        self.nodes.take(node_no, slots)
+        self._level[job.priority] = job.served
+        job.served += slots
+        self._enter(job, fresh=False)
+        return Placement(job.job_no, task_no, node_no, slots)

@@ -1,0 +1,69 @@
+"""Dependencies: the book releases exactly those whose wishes are all met."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.domain.specs.task import Dependencies, TaskIdRange
+from penstock.scheduler.dependencies import DependencyBook, Numbers
+
+NAMES = st.sampled_from(["a", "B", "c", "1", "2", "3", "4", "5", "6"])
+RANGES = st.tuples(st.integers(1, 6), st.integers(0, 3)).map(
+    lambda pair: TaskIdRange(start=pair[0], end=pair[0] + pair[1])
+)
+WISHES = st.builds(
+    Dependencies,
+    task_ids=st.none() | st.lists(NAMES, max_size=3),
+    task_id_ranges=st.none() | st.lists(RANGES, max_size=2),
+)
+
+
+def met(wish: Dependencies, done: set[str]) -> bool:
+    lower = {name.lower() for name in done}
+    numbers = {int(name) for name in done if name.isdigit()}
+    return all(name.lower() in lower for name in wish.task_ids or []) and all(
+        number in numbers
+        for span in wish.task_id_ranges or []
+        for number in range(span.start, span.end + 1)
+    )
+
+
+@settings(max_examples=400, deadline=None)
+@given(wishes=st.lists(WISHES, max_size=6), events=st.lists(NAMES, max_size=12))
+def test_a_task_is_released_when_all_it_wants_is_there_and_not_before(
+    wishes: list[Dependencies], events: list[str]
+) -> None:
+    book = DependencyBook()
+    done: set[str] = set()
+    waiting = {
+        number for number, wish in enumerate(wishes) if not book.add(number, wish, (number, None))
+    }
+    assert all(met(wish, done) != (number in waiting) for number, wish in enumerate(wishes))
+    for name in events:
+        done.add(name)
+        released = {number for number, (then, _) in book.satisfy(name) if then == number}
+        assert released <= waiting
+        waiting -= released
+        for number, wish in enumerate(wishes):
+            assert met(wish, done) == (number not in waiting)
+        for number in waiting:
+            blocker = book.blocked_by(number)
+            lower = {other.lower() for other in done}
+            numbers = {int(other) for other in done if other.isdigit()}
+            assert blocker is not None
+            assert blocker not in (numbers if isinstance(blocker, int) else lower)
+    assert len(book) == len(waiting)
+
+
+@given(added=st.lists(st.integers(0, 12)), removed=st.lists(st.integers(0, 12)))
+def test_numbers_are_a_set_that_knows_its_gaps(added: list[int], removed: list[int]) -> None:
+    numbers, model = Numbers(), set(added) - set(removed)
+    for number in added:
+        numbers.add(number)
+    for number in removed:
+        numbers.discard(number)
+    assert {number for number in range(14) if number in numbers} == model
+    assert len(numbers) == len(model)
+    for start in range(14):
+        assert numbers.missing(start) == next(n for n in range(start, 99) if n not in model)

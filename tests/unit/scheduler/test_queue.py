@@ -1,0 +1,104 @@
+"""Turns and places, in examples that a person can check."""
+
+from __future__ import annotations
+
+from penstock.scheduler.nodes import Fill, FreeNodes
+from penstock.scheduler.queue import PoolQueue
+
+
+def queue(slots: int, nodes: int = 1, fill: Fill = Fill.SPREAD, **more: bool) -> PoolQueue:
+    made = PoolQueue(fill, **more)
+    for node in range(nodes):
+        made.nodes.open(node, slots)
+    return made
+
+
+def test_spread_evens_and_pack_fills() -> None:
+    for fill, expected in ((Fill.SPREAD, [0, 1, 0, 1]), (Fill.PACK, [0, 0, 1, 1])):
+        made = queue(2, nodes=2, fill=fill)
+        made.put_job(1, 0, -1, open_=True)
+        for task in range(4):
+            made.add(1, task, 1)
+        assert [placed.node_no for placed in made.place(10)] == expected
+
+
+def test_a_job_that_was_idle_does_not_claim_what_it_missed() -> None:
+    made = queue(1)
+    made.put_job(1, 0, -1, open_=True)
+    made.put_job(2, 0, -1, open_=True)
+    for task in range(40):
+        made.add(1, task, 1)
+    for _ in range(30):
+        (placed,) = made.place(1)
+        made.ended(placed.job_no, placed.node_no, placed.slots)
+    for task in range(100, 140):
+        made.add(2, task, 1)
+    turns = []
+    for _ in range(8):
+        (placed,) = made.place(1)
+        turns.append(placed.job_no)
+        made.ended(placed.job_no, placed.node_no, placed.slots)
+    assert turns.count(1) == turns.count(2) == 4
+
+
+def test_large_and_small_tasks_share_by_slots() -> None:
+    made = queue(4)
+    made.put_job(1, 0, -1, open_=True)
+    made.put_job(2, 0, -1, open_=True)
+    for task in range(40):
+        made.add(1, task, 4)
+    for task in range(100, 300):
+        made.add(2, task, 1)
+    served = {1: 0, 2: 0}
+    for _ in range(20):
+        for placed in made.place(10):
+            served[placed.job_no] += placed.slots
+            made.ended(placed.job_no, placed.node_no, placed.slots)
+    assert abs(served[1] - served[2]) <= 4
+
+
+def test_the_oldest_job_first_where_the_pool_says_so() -> None:
+    made = queue(1, oldest_first=True)
+    for job in (2, 1):
+        made.put_job(job, 0, -1, open_=True)
+        for task in range(2):
+            made.add(job, job * 10 + task, 1)
+    order = []
+    while placed := made.place(1):
+        order.append(placed[0].task_no)
+        made.ended(placed[0].job_no, placed[0].node_no, 1)
+    assert order == [10, 11, 20, 21]
+
+
+def test_a_hint_is_followed_where_there_is_room() -> None:
+    made = queue(1, nodes=3)
+    made.put_job(1, 0, -1, open_=True)
+    made.add(1, 1, 1, hint=2)
+    made.add(1, 2, 1, hint=2)
+    assert [placed.node_no for placed in made.place(5)] == [2, 0]
+
+
+def test_a_job_keeps_its_tasks_when_it_changes_its_queue() -> None:
+    made, other = queue(1), queue(1)
+    made.put_job(1, 0, -1, open_=False)
+    made.add(1, 7, 1)
+    job = made.release(1)
+    assert job is not None
+    other.adopt(job)
+    assert other.place(1) == []
+    other.put_job(1, 0, -1, open_=True)
+    assert [placed.task_no for placed in other.place(1)] == [7]
+    assert made.place(1) == []
+
+
+def test_free_nodes_know_the_largest_gap() -> None:
+    nodes = FreeNodes()
+    assert nodes.most == 0
+    nodes.open(1, 3)
+    nodes.open(2, 256)
+    assert nodes.most == 256
+    nodes.close(2)
+    assert nodes.most == 3
+    nodes.take(1, 3)
+    assert nodes.most == 0
+    assert nodes.choose(1, Fill.PACK) is None
