@@ -1,0 +1,542 @@
+"""The one writer: a queue of commands, and a task that takes them turn by turn.
+
+A turn decides every command that waits, schedules what became possible, commits it all at once,
+and only then answers and sends. If a commit fails, the memory is thrown away and read anew from
+the store, so what was decided in that turn never was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from random import Random
+from typing import Any, TypeVar
+
+from penstock.domain import changes as c
+from penstock.domain.conditions import Conditions
+from penstock.domain.records import Counts, JobRecord, NodeRecord, PoolRecord, TaskRecord
+from penstock.domain.refusals import NodeStateUnusable, Refusal, ServerBusy
+from penstock.domain.specs.common import TaskConstraints
+from penstock.domain.specs.job import JobPatch, JobSpec
+from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
+from penstock.domain.specs.task import TaskSpec
+from penstock.domain.states import TaskState
+from penstock.engine import jobs, links, pools, tasks
+from penstock.engine.files import FileBroker
+from penstock.engine.links import Link, Send
+from penstock.engine.nodes import find_hosts
+from penstock.engine.service import FileAnswer
+from penstock.engine.settings import EngineSettings
+from penstock.engine.settle import settle
+from penstock.engine.state import State
+from penstock.engine.turn import Turn
+from penstock.messages import AskFile, Heartbeat, Hello, Instruction, NumberedReport
+from penstock.store.contract import Revision, Store, WriteFailed
+
+log = logging.getLogger("penstock.engine")
+
+T = TypeVar("T")
+Decision = Callable[[Turn], Any]
+"""Decides within a turn, at once or by awaiting the store; its value is the answer."""
+
+TICK_S = 0.25
+FILES_IN_SWEEP = 200
+
+
+class Command:
+    """A decision to be taken, and who waits for its answer."""
+
+    __slots__ = ("answer", "decide", "failure", "reply")
+
+    def __init__(self, decide: Decision, reply: asyncio.Future[Any] | None) -> None:
+        self.decide = decide
+        self.reply = reply
+        self.answer: Any = None
+        self.failure: BaseException | None = None
+
+    def settle(self) -> None:
+        """Tell who waits."""
+        if self.reply is None or self.reply.done():
+            return
+        if self.failure is not None:
+            self.reply.set_exception(self.failure)
+        else:
+            self.reply.set_result(self.answer)
+
+
+class Engine:
+    """The engine; it keeps the promises of `Service`."""
+
+    def __init__(
+        self,
+        store: Store,
+        now_us: Callable[[], int],
+        random: Random,
+        settings: EngineSettings,
+    ) -> None:
+        self.store = store
+        self.settings = settings
+        self.files = FileBroker(settings.most_file_asks, settings.file_wait_s)
+        self._now_us = now_us
+        self._random = random
+        self._state = State()
+        self._revision = Revision(0)
+        self._commands: asyncio.Queue[Command] = asyncio.Queue(settings.most_waiting)
+        self._links: dict[str, Link] = {}
+        self._greeted: dict[str, Link] = {}  # connected in a turn that is not yet committed
+        self._silent_since_us: dict[str, int] = {}
+        self._task_waiters: dict[int, list[asyncio.Future[int | None]]] = {}
+        self._chore_waiters: dict[int, asyncio.Future[None]] = {}
+
+    # --- the loop ----------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Read the memory from the store. To be awaited before `run`."""
+        saved = await self.store.load()
+        linked = self._state.linked
+        self._state = State.restored(saved)
+        self._state.linked = linked
+        self._revision = saved.revision
+        now_us = self._now_us()
+        for node in self._state.nodes.values():
+            self._state.open_or_close(node)
+            if node.host is not None and node.host not in self._links:
+                self._silent_since_us.setdefault(node.host, now_us)
+
+    async def run(self) -> None:
+        """Take turns until cancelled."""
+        ticker = asyncio.create_task(self._tick_along(), name="engine ticks")
+        try:
+            self._submit_later(_look_at_everything)
+            while True:
+                await self._take_turn(await self._gather())
+        finally:
+            ticker.cancel()
+
+    async def _gather(self) -> list[Command]:
+        batch = [await self._commands.get()]
+        while len(batch) < self.settings.most_in_turn and not self._commands.empty():
+            batch.append(self._commands.get_nowait())
+        return batch
+
+    async def _take_turn(self, batch: list[Command]) -> None:
+        turn = Turn(self._state, self.store, self._now_us(), self._random)
+        try:
+            for command in batch:
+                await self._decide(turn, command)
+            await self._schedule(turn)
+            await self._commit(turn)
+        except Exception as error:
+            # Whatever went wrong, the memory may hold what the store does not: start anew from
+            # the store. A full disk refuses the requests; a bug of ours fails them.
+            await self._start_anew(batch, error)
+            return
+        for command in batch:
+            command.settle()
+        self._act(turn)
+
+    async def _decide(self, turn: Turn, command: Command) -> None:
+        puts = turn.puts
+        try:
+            answer = command.decide(turn)
+            command.answer = await answer if isinstance(answer, Coroutine) else answer
+        except Refusal as refusal:
+            if turn.puts != puts:
+                raise RuntimeError("a decision refused after it had changed something") from refusal
+            command.failure = refusal
+        settle(turn)
+
+    async def _schedule(self, turn: Turn) -> None:
+        state = self._state
+        find_hosts(turn, self.settings)
+        left = self.settings.placements_in_turn
+        while state.hot and left:
+            key = state.hot.pop()
+            placed = state.queue(key).place(left)
+            left -= len(placed)
+            if not left:
+                state.hot.add(key)
+            if placed:
+                await tasks.start(turn, self.settings, placed)
+        if state.hot:
+            self._submit_later(_nothing)
+
+    async def _commit(self, turn: Turn) -> None:
+        changes = turn.changes()
+        if changes:
+            self._revision = await self.store.commit(changes, self._revision, self._state.next_no)
+
+    async def _start_anew(self, batch: list[Command], error: Exception) -> None:
+        if isinstance(error, WriteFailed):
+            log.error("commit failed: %s", error)
+            failure: Exception = ServerBusy(Reason="the server cannot write to its disk")
+        else:
+            log.exception("turn failed", exc_info=error)
+            failure = error
+        await self.load()
+        for command in batch:
+            command.failure = failure
+            command.settle()
+
+    def _act(self, turn: Turn) -> None:
+        """The turn is durable: send what it wants sent and wake who waited for it."""
+        by_host: dict[str, list[Instruction]] = {}
+        for host, first in turn.greetings:
+            self._links[host] = self._greeted.pop(host)
+            self._silent_since_us.pop(host, None)
+            by_host[host] = list(first)
+        for node_no, instruction in turn.sends:
+            node = self._state.nodes.get(node_no)
+            if node is not None and node.host is not None:
+                by_host.setdefault(node.host, []).append(instruction)
+        for host, batch in by_host.items():
+            link = self._links.get(host)
+            if link is not None:
+                link.send(batch)
+        if self._task_waiters or self._chore_waiters:
+            self._wake(turn)
+
+    def _wake(self, turn: Turn) -> None:
+        for change in turn.changes():
+            if isinstance(change, c.DropChore):
+                chore = self._chore_waiters.pop(change.no, None)
+                if chore is not None and not chore.done():
+                    chore.set_result(None)
+            elif isinstance(change, c.DropTask) or (
+                isinstance(change, c.AddTask | c.SetTask)
+                and change.task.state is not TaskState.RUNNING
+            ):
+                no = change.task.no
+                for waiter in self._task_waiters.pop(no, []):
+                    if not waiter.done():
+                        waiter.set_result(turn.removals.get(no))
+
+    # --- commands ----------------------------------------------------------------------------
+
+    async def _submit(self, decide: Decision) -> Any:
+        """Have a decision taken; return its answer when it is durable."""
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        try:
+            self._commands.put_nowait(Command(decide, reply))
+        except asyncio.QueueFull:
+            raise ServerBusy from None
+        return await reply
+
+    def _submit_later(self, decide: Decision) -> None:
+        """Have a decision taken that nobody waits for; skipped when the queue is full."""
+        if not self._commands.full():
+            self._commands.put_nowait(Command(decide, None))
+
+    async def writable(self) -> bool:
+        """Whether a write would succeed: one is made."""
+        try:
+            async with asyncio.timeout(5):
+                return bool(await self._submit(_touch))
+        except (Refusal, TimeoutError):
+            return False
+
+    # --- time --------------------------------------------------------------------------------
+
+    async def _tick_along(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            if self._something_due():
+                self._submit_later(self._tick)
+            try:
+                await self.sweep()
+            except Exception:
+                # Time must go on: what failed was logged by its turn and is due again next time.
+                log.warning("sweep failed, and is tried again")
+
+    async def sweep(self) -> None:
+        """Let the directories go whose retention is over. Returns when that is decided."""
+        due = await self.store.files_due(self._now_us(), FILES_IN_SWEEP)
+        if due:
+            await self._submit(partial(_expire, numbers=[task.no for task in due]))
+
+    def _something_due(self) -> bool:
+        now_us, state = self._now_us(), self._state
+        resizes = (pool.resize_due_us for pool in state.pools.values())
+        return (
+            any(due_us <= now_us for due_us in state.job_due_us.values())
+            or any(due_us is not None and due_us <= now_us for due_us in resizes)
+            or bool(self._silent(now_us))
+        )
+
+    def _silent(self, now_us: int) -> list[str]:
+        """Hosts that gave no sign of life for too long."""
+        limit_us = now_us - self.settings.node_silent_us
+        gone = [host for host, since in self._silent_since_us.items() if since <= limit_us]
+        return gone + [link.host for link in self._links.values() if link.heard_us <= limit_us]
+
+    def _tick(self, turn: Turn) -> None:
+        for job_no, due_us in list(self._state.job_due_us.items()):
+            if due_us <= turn.now_us:
+                jobs.time_out(turn, job_no)
+        for pool_no in list(self._state.pools):
+            pools.time_out(turn, pool_no)
+        for host in self._silent(turn.now_us):
+            log.warning("host lost: host=%s", host)
+            links.lost(turn, host)
+            self._silent_since_us.pop(host, None)
+            link = self._links.get(host)
+            if link is not None:
+                link.heard_us = turn.now_us
+
+    # --- node hosts --------------------------------------------------------------------------
+
+    async def connect(self, hello: Hello, send: Send) -> Link:
+        """A node host is there. An older connection of the same host counts no more."""
+        link = Link(hello, send, self._now_us())
+
+        async def greet(turn: Turn) -> None:
+            first = await links.connected(turn, self.settings, link)
+            turn.greetings.append((link.host, first))
+            self._greeted[link.host] = link
+
+        await self._submit(greet)
+        return link
+
+    async def disconnect(self, link: Link) -> None:
+        """A connection is gone."""
+        if self._links.get(link.host) is link:
+            del self._links[link.host]
+            self._silent_since_us[link.host] = self._now_us()
+            self._submit_later(lambda turn: links.disconnected(turn, link.host))
+
+    async def receive(
+        self, link: Link, reports: Sequence[NumberedReport | Heartbeat | Hello]
+    ) -> None:
+        """Take in what a host reports; it is confirmed to the host once it is durable."""
+        link.heard_us = self._now_us()
+        numbered = [r for r in reports if not isinstance(r, Heartbeat | Hello)]
+        beats = [r for r in reports if isinstance(r, Heartbeat) and r.attempts]
+
+        async def believe(turn: Turn) -> list[Instruction]:
+            answers: list[Instruction] = []
+            for report in numbered:
+                confirm = await links.reported(turn, report)
+                settle(turn)
+                answers = [confirm]
+            for beat in beats:
+                answers += links.stale_attempts(turn, beat)
+            return answers
+
+        if numbered or beats:
+            answers = await self._submit(believe)
+            if answers:
+                link.send(answers)
+
+    async def ask_file(
+        self,
+        node: NodeRecord,
+        root: str,
+        what: str,
+        path: str = "",
+        *,
+        recursive: bool = False,
+        start: int | None = None,
+        end: int | None = None,
+        modified_since_us: int | None = None,
+        unmodified_since_us: int | None = None,
+    ) -> FileAnswer:
+        """See `Service.ask_file`."""
+        link = self._links.get(node.host or "")
+        if link is None:
+            raise NodeStateUnusable(Reason="the host of the node is not connected")
+        question = AskFile(
+            request=f"{self._random.getrandbits(128):032x}",
+            node_no=node.no,
+            root=root,
+            what=what,
+            path=path,
+            recursive=recursive,
+            start=start,
+            end=end,
+            modified_since_us=modified_since_us,
+            unmodified_since_us=unmodified_since_us,
+        )
+        answer = self.files.expect(question)
+        link.send([question])
+        return await self.files.answer(question, answer)
+
+    # --- pools -------------------------------------------------------------------------------
+
+    async def add_pool(self, account: str, spec: PoolSpec) -> PoolRecord:
+        """See `Service`."""
+        return await self._do(lambda t: pools.add_pool(t, self.settings, account, spec))
+
+    async def patch_pool(
+        self, account: str, pool_id: str, patch: PoolPatch, when: Conditions
+    ) -> PoolRecord:
+        """See `Service`."""
+        return await self._do(
+            lambda t: pools.patch_pool(t, self.settings, account, pool_id, patch, when)
+        )
+
+    async def replace_pool_properties(
+        self, account: str, pool_id: str, new: PoolReplacement
+    ) -> PoolRecord:
+        """See `Service`."""
+        return await self._do(
+            lambda t: pools.replace_properties(t, self.settings, account, pool_id, new)
+        )
+
+    async def delete_pool(self, account: str, pool_id: str, when: Conditions) -> None:
+        """See `Service`."""
+        await self._do(lambda t: pools.delete_pool(t, account, pool_id, when))
+
+    async def resize_pool(
+        self, account: str, pool_id: str, resize: Resize, when: Conditions
+    ) -> PoolRecord:
+        """See `Service`."""
+        return await self._do(lambda t: pools.resize_pool(t, account, pool_id, resize, when))
+
+    async def stop_resize(self, account: str, pool_id: str, when: Conditions) -> PoolRecord:
+        """See `Service`."""
+        return await self._do(lambda t: pools.stop_resize(t, account, pool_id, when))
+
+    async def remove_nodes(
+        self, account: str, pool_id: str, removal: NodeRemoval, when: Conditions
+    ) -> PoolRecord:
+        """See `Service`."""
+        return await self._do(lambda t: pools.remove_nodes(t, account, pool_id, removal, when))
+
+    # --- jobs --------------------------------------------------------------------------------
+
+    async def add_job(self, account: str, spec: JobSpec) -> JobRecord:
+        """See `Service`."""
+        return await self._do(lambda t: jobs.add_job(t, account, spec))
+
+    async def patch_job(
+        self, account: str, job_id: str, patch: JobPatch, when: Conditions
+    ) -> JobRecord:
+        """See `Service`."""
+        return await self._do(lambda t: jobs.patch_job(t, account, job_id, patch, when))
+
+    async def replace_job(
+        self, account: str, job_id: str, new: JobPatch, when: Conditions
+    ) -> JobRecord:
+        """See `Service`."""
+        return await self._do(lambda t: jobs.replace_job(t, account, job_id, new, when))
+
+    async def delete_job(self, account: str, job_id: str, when: Conditions, *, force: bool) -> None:
+        """See `Service`."""
+        await self._do(lambda t: jobs.delete_job(t, account, job_id, when, force=force))
+
+    async def terminate_job(
+        self, account: str, job_id: str, reason: str | None, when: Conditions, *, force: bool
+    ) -> JobRecord:
+        """See `Service`."""
+        return await self._do(
+            lambda t: jobs.terminate_job(t, account, job_id, reason, when, force=force)
+        )
+
+    async def disable_job(self, account: str, job_id: str, how: str, when: Conditions) -> JobRecord:
+        """See `Service`."""
+        return await self._do(lambda t: jobs.disable_job(t, account, job_id, how, when))
+
+    async def enable_job(self, account: str, job_id: str, when: Conditions) -> JobRecord:
+        """See `Service`."""
+        return await self._do(lambda t: jobs.enable_job(t, account, job_id, when))
+
+    # --- tasks -------------------------------------------------------------------------------
+
+    async def add_tasks(
+        self, account: str, job_id: str, specs: Sequence[TaskSpec]
+    ) -> Sequence[TaskRecord | Refusal]:
+        """See `Service`."""
+        return await self._wait_for(
+            lambda t: tasks.add_tasks(t, self.settings, account, job_id, specs)
+        )
+
+    async def update_task(
+        self,
+        account: str,
+        job_id: str,
+        task_id: str,
+        constraints: TaskConstraints,
+        when: Conditions,
+    ) -> TaskRecord:
+        """See `Service`."""
+        return await self._wait_for(
+            lambda t: tasks.update_task(t, account, job_id, task_id, constraints, when)
+        )
+
+    async def delete_task(self, account: str, job_id: str, task_id: str, when: Conditions) -> None:
+        """See `Service`."""
+
+        async def decide(turn: Turn) -> asyncio.Future[int | None]:
+            task = await tasks.delete_task(turn, account, job_id, task_id, when)
+            return self._when_over(task)
+
+        chore = await self._patiently(await self._wait_for(decide))
+        if chore is not None and chore in self._state.chores:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._chore_waiters[chore] = done
+            await self._patiently(done)
+            self._chore_waiters.pop(chore, None)
+
+    async def terminate_task(
+        self, account: str, job_id: str, task_id: str, when: Conditions
+    ) -> None:
+        """See `Service`."""
+
+        async def decide(turn: Turn) -> asyncio.Future[int | None]:
+            task = await tasks.terminate_task(turn, account, job_id, task_id, when)
+            return self._when_over(task)
+
+        await self._patiently(await self._wait_for(decide))
+
+    async def reactivate_task(
+        self, account: str, job_id: str, task_id: str, when: Conditions
+    ) -> None:
+        """See `Service`."""
+        await self._wait_for(lambda t: tasks.reactivate_task(t, account, job_id, task_id, when))
+
+    async def _do(self, decide: Callable[[Turn], T]) -> T:
+        answer: T = await self._submit(decide)
+        return answer
+
+    async def _wait_for(self, decide: Callable[[Turn], Awaitable[T]]) -> T:
+        answer: T = await self._submit(decide)
+        return answer
+
+    def _when_over(self, task: TaskRecord) -> asyncio.Future[int | None]:
+        """When the task runs no more, the chore for its directory if it was dropped."""
+        over: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._task_waiters.setdefault(task.no, []).append(over)
+        return over
+
+    async def _patiently(self, future: asyncio.Future[T]) -> T | None:
+        """Wait for what a node must do, but not for ever: it may be away."""
+        done, _ = await asyncio.wait({future}, timeout=self.settings.stop_wait_s)
+        return future.result() if done else None
+
+
+def _nothing(turn: Turn) -> None:
+    """Decides nothing; the turn goes on with what waits to be scheduled."""
+
+
+def _touch(turn: Turn) -> bool:
+    """A write that changes nothing: it shows that writing works."""
+    turn.put(c.SetCounts(0, Counts(), Counts()))
+    return True
+
+
+def _look_at_everything(turn: Turn) -> None:
+    """At start: let follow what had not followed when the last server stopped."""
+    for job_no in turn.state.jobs:
+        turn.touch_job(job_no)
+    for pool_no in turn.state.pools:
+        turn.touch_pool(pool_no)
+    for node_no in turn.state.nodes:
+        turn.touch_node(node_no)
+
+
+async def _expire(turn: Turn, numbers: Sequence[int]) -> None:
+    for task, _ in (await turn.tasks(numbers)).values():
+        if task.files_until_us is not None and task.files_until_us <= turn.now_us:
+            tasks.expire_files(turn, task)

@@ -1,0 +1,256 @@
+"""How jobs come, change and end. Each function is one decision within a turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from penstock.domain import changes as c
+from penstock.domain.conditions import Conditions
+from penstock.domain.instants import INFINITE
+from penstock.domain.records import Ending, JobRecord, key_of
+from penstock.domain.refusals import (
+    InvalidPropertyValue,
+    JobBeingDeleted,
+    JobExists,
+    OperationInvalidForCurrentState,
+)
+from penstock.domain.specs.job import JobConstraints, JobPatch, JobSpec, PoolInfo
+from penstock.domain.states import JOB_MOVES, JobEvent, JobState, NodeState, after
+from penstock.engine import tasks
+from penstock.engine.state import LIVE_JOB_STATES
+from penstock.engine.tasks import live_job
+from penstock.engine.turn import Turn
+from penstock.messages import RemoveJob
+
+TERMINATE_WHEN_DONE = "terminatejob"
+
+_DEFAULTS: dict[str, Any] = {
+    "priority": 0,
+    "max_parallel_tasks": -1,
+    "allow_task_preemption": False,
+    "on_all_tasks_complete": "noaction",
+    "metadata": None,
+    "network_configuration": None,
+}
+"""What PUT makes of a part that was not sent."""
+
+
+def add_job(turn: Turn, account: str, spec: JobSpec) -> JobRecord:
+    """Create a job."""
+    found = turn.state.job(account, spec.id)
+    if found is not None:
+        raise JobBeingDeleted if found.state is JobState.DELETING else JobExists
+    job = JobRecord(
+        no=turn.new_no(),
+        account=account,
+        spec=replace(spec, constraints=_filled(spec.constraints)),
+        state=JobState.ACTIVE,
+        state_us=turn.now_us,
+        created_us=turn.now_us,
+        modified_us=turn.now_us,
+    )
+    turn.put(c.PutJob(job))
+    turn.touch_job(job.no)
+    return job
+
+
+def _filled(constraints: JobConstraints | None) -> JobConstraints:
+    given = constraints or JobConstraints()
+    return JobConstraints(
+        max_wall_clock_time=given.max_wall_clock_time or INFINITE,
+        max_task_retry_count=given.max_task_retry_count or 0,
+    )
+
+
+def patch_job(
+    turn: Turn, account: str, job_id: str, patch: JobPatch, when: Conditions
+) -> JobRecord:
+    """Merge what was sent."""
+    job = live_job(turn, account, job_id)
+    when.check(job.modified_us)
+    new = {
+        name: value
+        for name in patch.__struct_fields__
+        if (value := getattr(patch, name)) is not None
+    }
+    return _update(turn, job, new)
+
+
+def replace_job(
+    turn: Turn, account: str, job_id: str, new: JobPatch, when: Conditions
+) -> JobRecord:
+    """Replace what may be replaced; a part that was not sent takes its default."""
+    job = live_job(turn, account, job_id)
+    when.check(job.modified_us)
+    parts = {
+        name: default if getattr(new, name) is None else getattr(new, name)
+        for name, default in _DEFAULTS.items()
+    }
+    parts["constraints"] = new.constraints or JobConstraints()
+    parts["pool_info"] = new.pool_info or job.spec.pool_info
+    return _update(turn, job, parts)
+
+
+def _update(turn: Turn, job: JobRecord, new: dict[str, Any]) -> JobRecord:
+    if "pool_info" in new:
+        _may_move(job, new["pool_info"])
+    ends = new.get("on_all_tasks_complete")
+    if ends is not None and _ends_when_done(job) and ends != TERMINATE_WHEN_DONE:
+        raise InvalidPropertyValue(
+            PropertyName="onAllTasksComplete",
+            PropertyValue=ends,
+            Reason="once set to terminatejob it cannot be changed back",
+        )
+    if "constraints" in new:
+        new["constraints"] = _filled(new["constraints"])
+    return _put(turn, job, spec=replace(job.spec, **new))
+
+
+def _may_move(job: JobRecord, info: PoolInfo) -> None:
+    same = key_of(info.pool_id or "") == key_of(job.pool_id)
+    if not same and job.state is not JobState.DISABLED:
+        raise OperationInvalidForCurrentState(
+            PropertyName="poolInfo",
+            PropertyValue=info.pool_id,
+            Reason="the pool of a job can be changed only while the job is disabled",
+        )
+
+
+def _ends_when_done(job: JobRecord) -> bool:
+    return (job.spec.on_all_tasks_complete or "").lower() == TERMINATE_WHEN_DONE
+
+
+def disable_job(turn: Turn, account: str, job_id: str, how: str, when: Conditions) -> JobRecord:
+    """Schedule no task any more, and do with the running ones as `how` says."""
+    job = live_job(turn, account, job_id)
+    when.check(job.modified_us)
+    return _disable(turn, job, how)
+
+
+def _disable(turn: Turn, job: JobRecord, how: str) -> JobRecord:
+    job = _move(turn, job, JobEvent.DISABLED, disable_how=how)
+    if how != "wait":
+        ending = Ending.REQUEUED if how == "requeue" else Ending.TERMINATED
+        for task in turn.state.running_of(job.no):
+            tasks.stop_running(turn, task, ending)
+    return job
+
+
+def enable_job(turn: Turn, account: str, job_id: str, when: Conditions) -> JobRecord:
+    """Schedule tasks again."""
+    job = live_job(turn, account, job_id)
+    when.check(job.modified_us)
+    if job.state is JobState.ACTIVE:
+        return job
+    return _move(turn, job, JobEvent.ENABLED, disable_how=None)
+
+
+def terminate_job(
+    turn: Turn, account: str, job_id: str, reason: str | None, when: Conditions, *, force: bool
+) -> JobRecord:
+    """Kill what runs; tasks that wait stay as they are."""
+    job = live_job(turn, account, job_id)
+    when.check(job.modified_us)
+    return _terminate(turn, job, reason or "UserTerminate", force=force)
+
+
+def _terminate(turn: Turn, job: JobRecord, reason: str, *, force: bool = False) -> JobRecord:
+    job = _move(turn, job, JobEvent.TERMINATED, terminate_reason=reason)
+    _stop_tasks(turn, job, force=force)
+    return job
+
+
+def _stop_tasks(turn: Turn, job: JobRecord, *, force: bool) -> None:
+    for task in turn.state.running_of(job.no):
+        stopped = tasks.stop_running(turn, task, Ending.TERMINATED)
+        if force:  # do not wait for the word of its node
+            tasks.taken_off(turn, stopped, requeue=False)
+
+
+def delete_job(
+    turn: Turn, account: str, job_id: str, when: Conditions, *, force: bool
+) -> JobRecord:
+    """Kill what runs and remove the directories; then the job is forgotten with its tasks."""
+    job = turn.job(account, job_id)
+    when.check(job.modified_us)
+    if job.state is JobState.DELETING:
+        raise JobBeingDeleted
+    job = _move(turn, job, JobEvent.DELETED)
+    _stop_tasks(turn, job, force=force)
+    pool = turn.state.pool(account, job.pool_id)
+    for node in turn.state.nodes_of(pool.no) if pool else []:
+        if node.host is not None and node.state is not NodeState.LEAVING_POOL:
+            order = RemoveJob(chore=turn.new_no(), node_no=node.no, job_id=job.id)
+            turn.put_chore(node.no, 0 if force else job.no, order)
+    return job
+
+
+def time_out(turn: Turn, job_no: int) -> None:
+    """The wall clock limit of a job is reached."""
+    job = turn.state.jobs.get(job_no)
+    if job is not None and job.state in LIVE_JOB_STATES:
+        _terminate(turn, job, "MaxWallClockTimeExpiry")
+
+
+def settle(turn: Turn, job_no: int, action: str | None) -> None:
+    """See what the end of tasks means for their job."""
+    job = turn.state.jobs.get(job_no)
+    if job is None:
+        return
+    if job.state is JobState.ACTIVE:
+        _settle_active(turn, job, action)
+        return
+    if turn.state.job_running.get(job_no):
+        return
+    if job.state is JobState.DISABLING:
+        _put(turn, job, **_moved(turn, job, JobEvent.QUIET))
+    elif job.state is JobState.TERMINATING:
+        _put(turn, job, **_moved(turn, job, JobEvent.QUIET), end_us=turn.now_us)
+    elif job.state is JobState.DELETING and not _has_chores(turn, job_no):
+        turn.put(c.DropJob(job_no))
+
+
+def _settle_active(turn: Turn, job: JobRecord, action: str | None) -> None:
+    tally = turn.state.tallies[job.no]
+    if action == "terminate":
+        _terminate(turn, job, "TaskFailed")
+    elif action == "disable":
+        _disable(turn, job, "requeue")
+    elif _ends_when_done(job) and not tally.active and not tally.running:
+        _terminate(turn, job, "AllTasksComplete")
+
+
+def _has_chores(turn: Turn, job_no: int) -> bool:
+    """Whether a node that is there still has to remove directories of the job."""
+    return any(
+        chore.job_no == job_no and _answers(turn, chore.node_no)
+        for chore in turn.state.chores.values()
+    )
+
+
+def _answers(turn: Turn, node_no: int) -> bool:
+    node = turn.node(node_no)
+    return node is not None and node.state is not NodeState.UNKNOWN
+
+
+def _moved(turn: Turn, job: JobRecord, event: JobEvent) -> dict[str, Any]:
+    return {
+        "state": after(JOB_MOVES, job.state, event),
+        "state_us": turn.now_us,
+        "previous_state": job.state,
+        "previous_state_us": job.state_us,
+    }
+
+
+def _move(turn: Turn, job: JobRecord, event: JobEvent, **new: Any) -> JobRecord:
+    return _put(turn, job, **_moved(turn, job, event), **new)
+
+
+def _put(turn: Turn, job: JobRecord, **new: Any) -> JobRecord:
+    """Change a job, so that its entity tag changes too."""
+    changed = replace(job, modified_us=turn.modified(job.modified_us), **new)
+    turn.put(c.PutJob(changed))
+    turn.touch_job(job.no)
+    return changed

@@ -1,0 +1,212 @@
+"""The node hosts that are connected, and what their words mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
+
+from penstock.domain import changes as c
+from penstock.domain.records import NodeRecord, StartTaskInfo
+from penstock.domain.refusals import Refusal
+from penstock.domain.states import NodeEvent, NodeState
+from penstock.engine import nodes, tasks
+from penstock.engine.occupancy import move_node
+from penstock.engine.settings import EngineSettings
+from penstock.engine.turn import Turn
+from penstock.messages import (
+    ChoreDone,
+    Confirm,
+    DropNode,
+    Heartbeat,
+    Hello,
+    Instruction,
+    KillTask,
+    NodeBroken,
+    NodeGone,
+    NodeHosted,
+    NodeReady,
+    NumberedReport,
+    StartTaskBegan,
+    StartTaskEnded,
+    TaskEnded,
+    Welcome,
+    instructions,
+)
+
+Send = Callable[[Sequence[Instruction]], None]
+
+
+class Link:
+    """One connected node host."""
+
+    def __init__(self, hello: Hello, send: Send, now_us: int) -> None:
+        self.host = hello.host
+        self.hello = hello
+        self.send = send
+        self.heard_us = now_us
+
+
+class LinkRefused(Refusal):
+    """The node host speaks another version of the link."""
+
+    status = 400
+    code = "LinkRefused"
+    message = "This node host speaks another version of the link than this server."
+
+
+def nodes_on(turn: Turn, host: str) -> list[NodeRecord]:
+    """The nodes that a host has, oldest first."""
+    return [node for node in turn.state.nodes.values() if node.host == host]
+
+
+async def connected(turn: Turn, settings: EngineSettings, link: Link) -> list[Instruction]:
+    """A host is there (again): tell it what it should have. Gives what to send it first."""
+    state = turn.state
+    state.linked.add(link.host)
+    mine = nodes_on(turn, link.host)
+    known = set(link.hello.attempts)
+    wanted = [task for node in mine for task in state.running_on(node.no)]
+    staying = [node for node in mine if node.state is not NodeState.LEAVING_POOL]
+    first: list[Instruction] = [
+        Welcome(
+            server=settings.server_id,
+            nodes=tuple(node.no for node in mine),
+            attempts=tuple((task.no, task.attempt) for task in wanted),
+            heartbeat_s=settings.heartbeat_s,
+        )
+    ]
+    for node in mine:
+        if node not in staying:
+            first.append(DropNode(node_no=node.no))
+    numbers = {node.no for node in mine}
+    for chore in state.chores.values():
+        if chore.node_no in numbers:
+            first.extend(instructions(chore.message))
+    first += [nodes.order_for(turn, node, settings) for node in staying]
+    specs = await turn.tasks([task.no for task in wanted])
+    for task in wanted:
+        if (task.no, task.attempt) not in known:
+            first.append(tasks.order_for(turn, task, specs[task.no][1], settings))
+        if task.ending is not None:
+            first.append(KillTask(node_no=task.node_no or 0, task_no=task.no, attempt=task.attempt))
+    for node in staying:
+        state.open_or_close(node)
+    nodes.find_hosts(turn, settings)
+    return first
+
+
+def disconnected(turn: Turn, host: str) -> None:
+    """A host's connection is gone; its tasks may run on, so nothing is believed of them yet."""
+    turn.state.linked.discard(host)
+    for node in nodes_on(turn, host):
+        turn.state.open_or_close(node)
+
+
+def lost(turn: Turn, host: str) -> None:
+    """A host was silent for too long."""
+    for node in nodes_on(turn, host):
+        nodes.lose_node(turn, turn.state.nodes[node.no])
+
+
+def stale_attempts(turn: Turn, beat: Heartbeat) -> list[KillTask]:
+    """Attempts that a host runs and the record does not know (any more)."""
+    return [
+        KillTask(node_no=0, task_no=task_no, attempt=attempt)
+        for task_no, attempt in beat.attempts
+        if (task := turn.state.running.get(task_no)) is None or task.attempt != attempt
+    ]
+
+
+async def reported(turn: Turn, report: NumberedReport) -> Confirm:
+    """Believe a report, once the turn is committed."""
+    match report:
+        case TaskEnded():
+            await tasks.ended(turn, report)
+        case ChoreDone():
+            _chore_done(turn, report)
+        case _:
+            node = turn.node(report.node_no)
+            if node is not None:
+                _about_node(turn, node, report)
+    return Confirm(report=report.report)
+
+
+def _chore_done(turn: Turn, report: ChoreDone) -> None:
+    chore = turn.state.chores.get(report.chore)
+    if chore is not None:
+        turn.put(c.DropChore(report.chore))
+        turn.touch_job(chore.job_no)
+
+
+def _about_node(turn: Turn, node: NodeRecord, report: NumberedReport) -> None:
+    match report:
+        case NodeHosted(address=address):
+            _hosted(turn, node, address)
+        case StartTaskBegan():
+            info = StartTaskInfo(
+                running=True,
+                start_us=report.start_us,
+                retry_count=report.retry_count,
+                last_retry_us=report.last_retry_us,
+            )
+            _start_task(turn, node, info, NodeEvent.START_TASK_BEGAN, NodeState.STARTING)
+        case StartTaskEnded():
+            _start_task_ended(turn, node, report)
+        case NodeReady():
+            if node.state in (NodeState.STARTING, NodeState.WAITING_FOR_START_TASK):
+                node = move_node(turn, node, NodeEvent.READY)
+                if turn.state.node_running.get(node.no):
+                    move_node(turn, node, NodeEvent.TASK_BEGAN)
+        case NodeBroken(error=error):
+            _broken(turn, replace(node, errors=(error,)))
+        case NodeGone():
+            if node.state is NodeState.LEAVING_POOL:
+                nodes.node_gone(turn, node)
+
+
+def _hosted(turn: Turn, node: NodeRecord, address: str) -> None:
+    node = replace(node, address=address, booted_us=node.booted_us or turn.now_us)
+    if node.state in (NodeState.CREATING, NodeState.UNKNOWN, NodeState.UNUSABLE):
+        move_node(turn, node, NodeEvent.HOSTED, errors=())
+        turn.touch_pool(node.pool_no)
+
+
+def _waits_for_start_task(turn: Turn, node: NodeRecord) -> bool:
+    task = turn.state.pools[node.pool_no].spec.start_task
+    return task is not None and task.wait_for_success is not False
+
+
+def _start_task(
+    turn: Turn, node: NodeRecord, info: StartTaskInfo, event: NodeEvent, only_in: NodeState
+) -> None:
+    node = replace(node, start_task=info)
+    if node.state is only_in and _waits_for_start_task(turn, node):
+        move_node(turn, node, event)
+    else:
+        turn.put(c.PutNode(node))
+
+
+def _start_task_ended(turn: Turn, node: NodeRecord, report: StartTaskEnded) -> None:
+    info = StartTaskInfo(
+        running=False,
+        start_us=report.start_us,
+        end_us=report.end_us,
+        exit_code=report.exit_code,
+        failure=report.failure,
+        retry_count=report.retry_count,
+        last_retry_us=report.last_retry_us,
+    )
+    if report.failure is None:
+        turn.put(c.PutNode(replace(node, start_task=info)))
+    else:
+        event = NodeEvent.START_TASK_FAILED
+        _start_task(turn, node, info, event, NodeState.WAITING_FOR_START_TASK)
+
+
+def _broken(turn: Turn, node: NodeRecord) -> None:
+    for task in turn.state.running_on(node.no):
+        tasks.taken_off(turn, task, requeue=True)
+    node = replace(turn.state.nodes[node.no], errors=node.errors)
+    if node.state not in (NodeState.CREATING, NodeState.LEAVING_POOL, NodeState.UNKNOWN):
+        move_node(turn, node, NodeEvent.BROKEN)

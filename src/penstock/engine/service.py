@@ -1,0 +1,153 @@
+"""What the wire may ask of the engine.
+
+Every method that changes something returns when the change is durable. Ids are taken in any
+case. Each may raise the `Refusal` that its rule demands, and `ServerBusy` when too much waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from penstock.domain.conditions import Conditions
+from penstock.domain.records import JobRecord, NodeRecord, PoolRecord, TaskRecord
+from penstock.domain.refusals import Refusal
+from penstock.domain.specs.common import TaskConstraints
+from penstock.domain.specs.job import JobPatch, JobSpec
+from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
+from penstock.domain.specs.task import TaskSpec
+from penstock.messages import FileInfo
+from penstock.store.contract import Store
+
+
+class FileAnswer:
+    """What a node said of its files. Close it, whether or not the body was read.
+
+    `status` is as `messages.FILE_STATUS_HEADER` says; only ``ok`` has `info` or a body.
+    """
+
+    status: str
+    info: FileInfo | None
+
+    def body(self) -> AsyncIterator[bytes]:
+        """The bytes, as the node sends them. Ends early with ConnectionError if it goes away."""
+        raise RuntimeError("abstract")
+
+    async def close(self) -> None:
+        """Tell the node host that nobody reads on."""
+
+
+class Service(Protocol):
+    """The engine, as the wire sees it."""
+
+    store: Store
+
+    async def add_pool(self, account: str, spec: PoolSpec) -> PoolRecord:
+        """Create a pool and begin to allocate its nodes."""
+
+    async def patch_pool(
+        self, account: str, pool_id: str, patch: PoolPatch, when: Conditions
+    ) -> PoolRecord:
+        """Merge `patch` into the pool."""
+
+    async def replace_pool_properties(
+        self, account: str, pool_id: str, new: PoolReplacement
+    ) -> PoolRecord:
+        """Replace start task, package references and metadata."""
+
+    async def delete_pool(self, account: str, pool_id: str, when: Conditions) -> None:
+        """Begin to delete the pool; its tasks are requeued, its nodes leave."""
+
+    async def resize_pool(
+        self, account: str, pool_id: str, resize: Resize, when: Conditions
+    ) -> PoolRecord:
+        """Begin to move the pool to new targets."""
+
+    async def stop_resize(self, account: str, pool_id: str, when: Conditions) -> PoolRecord:
+        """Stop a resize where it is."""
+
+    async def remove_nodes(
+        self, account: str, pool_id: str, removal: NodeRemoval, when: Conditions
+    ) -> PoolRecord:
+        """Begin to remove these nodes and lower the target by their number."""
+
+    async def add_job(self, account: str, spec: JobSpec) -> JobRecord:
+        """Create a job."""
+
+    async def patch_job(
+        self, account: str, job_id: str, patch: JobPatch, when: Conditions
+    ) -> JobRecord:
+        """Merge `patch` into the job."""
+
+    async def replace_job(
+        self, account: str, job_id: str, new: JobPatch, when: Conditions
+    ) -> JobRecord:
+        """Replace what may be replaced; None means the default."""
+
+    async def delete_job(self, account: str, job_id: str, when: Conditions, *, force: bool) -> None:
+        """Begin to delete the job with its tasks and their directories."""
+
+    async def terminate_job(
+        self, account: str, job_id: str, reason: str | None, when: Conditions, *, force: bool
+    ) -> JobRecord:
+        """Begin to end the job: running tasks are killed, waiting ones stay as they are."""
+
+    async def disable_job(self, account: str, job_id: str, how: str, when: Conditions) -> JobRecord:
+        """Begin to disable the job; `how` is ``requeue``, ``terminate`` or ``wait``."""
+
+    async def enable_job(self, account: str, job_id: str, when: Conditions) -> JobRecord:
+        """Let the tasks of the job be scheduled again."""
+
+    async def add_tasks(
+        self, account: str, job_id: str, specs: Sequence[TaskSpec]
+    ) -> Sequence[TaskRecord | Refusal]:
+        """Add tasks, each for itself: the answer has, in order, its record or why not.
+
+        `constraints.max_task_retry_count` of None takes the job's. Raises where the job as a
+        whole takes no tasks.
+        """
+
+    async def update_task(
+        self,
+        account: str,
+        job_id: str,
+        task_id: str,
+        constraints: TaskConstraints,
+        when: Conditions,
+    ) -> TaskRecord:
+        """Replace the constraints of a task."""
+
+    async def delete_task(self, account: str, job_id: str, task_id: str, when: Conditions) -> None:
+        """Stop the task if it runs, and forget it with its directory.
+
+        Returns when the directory is gone, or after a few seconds if its node does not answer.
+        """
+
+    async def terminate_task(
+        self, account: str, job_id: str, task_id: str, when: Conditions
+    ) -> None:
+        """End the task as a failure. Returns when it is completed, or after a few seconds."""
+
+    async def reactivate_task(
+        self, account: str, job_id: str, task_id: str, when: Conditions
+    ) -> None:
+        """Make a failed task wait again, with a retry count of 0."""
+
+    async def ask_file(
+        self,
+        node: NodeRecord,
+        root: str,
+        what: str,
+        path: str = "",
+        *,
+        recursive: bool = False,
+        start: int | None = None,
+        end: int | None = None,
+        modified_since_us: int | None = None,
+        unmodified_since_us: int | None = None,
+    ) -> FileAnswer:
+        """Ask a node for its files; see `messages.AskFile`.
+
+        Raises NodeStateUnusable when its host is not there, does not answer in time, or has
+        too many such questions already.
+        """

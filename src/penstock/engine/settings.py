@@ -1,0 +1,39 @@
+"""What the engine is told once at its start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from penstock.domain.instants import SECOND_US
+from penstock.domain.specs.common import ResourceFile
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds and facts that decisions use."""
+
+    server_id: str
+    node_silent_us: int = 90 * SECOND_US  # a host without a sign of life for this long is lost
+    heartbeat_s: float = 2.0
+    stop_wait_s: float = 5.0  # how long delete and terminate of a running task wait for its end
+    most_waiting: int = 10_000  # commands in the queue; beyond it requests are ServerBusy
+    most_in_turn: int = 256  # commands in one turn
+    placements_in_turn: int = 1_000
+    most_file_asks: int = 256  # questions about files that wait for an answer
+    file_wait_s: float = 30.0
+    storage_accounts: frozenset[str] = frozenset()  # Batch accounts with linked storage
+    account_url: Callable[[str], str] = "http://{}.localhost".format
+    container_url: Callable[[str, str], str | None] = lambda _account, _container: None
+    """Account and container of its linked storage: a URL with a SAS to read and list it. None
+    when no storage is linked to the account."""
+
+    def has_storage(self, account: str) -> bool:
+        """Whether a storage account is linked to this Batch account."""
+        return account in self.storage_accounts
+
+    def container_urls(self, account: str, files: Iterable[ResourceFile]) -> dict[str, str]:
+        """The URLs that a node needs for the containers of the linked storage in `files`."""
+        names = {file.auto_storage_container_name for file in files}
+        urls = {name: self.container_url(account, name) for name in names if name}
+        return {name: url for name, url in urls.items() if url is not None}

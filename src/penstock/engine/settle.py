@@ -1,0 +1,20 @@
+"""What follows from a decision for the things it touched, until nothing follows any more."""
+
+from __future__ import annotations
+
+from penstock.engine import jobs, nodes, pools
+from penstock.engine.turn import Turn
+
+
+def settle(turn: Turn) -> None:
+    """Look at each touched node, job and pool; looking may touch others."""
+    while turn.touched_nodes or turn.touched_jobs or turn.touched_pools:
+        if turn.touched_nodes:
+            node_no, _ = turn.touched_nodes.popitem()
+            nodes.settle(turn, node_no)
+        elif turn.touched_jobs:
+            job_no, action = turn.touched_jobs.popitem()
+            jobs.settle(turn, job_no, action)
+        else:
+            pool_no, _ = turn.touched_pools.popitem()
+            pools.settle(turn, pool_no)

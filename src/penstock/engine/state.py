@@ -1,0 +1,353 @@
+"""What scheduling needs to know, in memory.
+
+`State` is built by applying changes: those of each turn as they are decided, and at start those
+that amount to what the store has kept. A waiting task is a number in a queue; only running tasks
+have their records here.
+"""
+
+from __future__ import annotations
+
+from penstock.domain import changes as c
+from penstock.domain.records import (
+    Chore,
+    Counts,
+    JobRecord,
+    NodeRecord,
+    PoolRecord,
+    TaskRecord,
+    key_of,
+)
+from penstock.domain.states import JobState, NodeState, SchedulingState, TaskResult, TaskState
+from penstock.scheduler.dependencies import DependencyBook
+from penstock.scheduler.nodes import Fill
+from penstock.scheduler.queue import PoolQueue
+from penstock.store.contract import JobCounts, Saved
+
+QueueKey = tuple[str, str]
+"""Account and lower-case pool id. A queue is there before its pool, for jobs may be."""
+
+OPEN_NODE_STATES = frozenset({NodeState.IDLE, NodeState.RUNNING})
+
+
+LIVE_JOB_STATES = frozenset(
+    {JobState.ACTIVE, JobState.DISABLING, JobState.DISABLED, JobState.ENABLING}
+)
+
+
+class Tally:
+    """The counts of one job while they move: tasks and slots by state."""
+
+    __slots__ = ("slots", "tasks")
+
+    def __init__(self, saved: JobCounts | None = None) -> None:
+        self.tasks = _numbers(saved.tasks) if saved else [0, 0, 0, 0]
+        self.slots = _numbers(saved.slots) if saved else [0, 0, 0, 0]
+
+    def count(self, state: TaskState, slots: int, sign: int, *, failed: bool = False) -> None:
+        if state is TaskState.COMPLETED:
+            place = 3 if failed else 2
+        else:
+            place = 0 if state is TaskState.ACTIVE else 1
+        self.tasks[place] += sign
+        self.slots[place] += sign * slots
+
+    def change(self, job_no: int) -> c.SetCounts:
+        return c.SetCounts(job_no, _counts(self.tasks), _counts(self.slots))
+
+    @property
+    def active(self) -> int:
+        return self.tasks[0]
+
+    @property
+    def running(self) -> int:
+        return self.tasks[1]
+
+    @property
+    def all(self) -> int:
+        return sum(self.tasks)
+
+
+def _numbers(counts: Counts) -> list[int]:
+    return [counts.active, counts.running, counts.succeeded, counts.failed]
+
+
+def _counts(numbers: list[int]) -> Counts:
+    active, running, succeeded, failed = numbers
+    return Counts(active=active, running=running, succeeded=succeeded, failed=failed)
+
+
+class State:
+    """The engine's memory. Nothing but the engine's own turn changes it."""
+
+    def __init__(self) -> None:
+        self.next_no = 1
+        self.pools: dict[int, PoolRecord] = {}
+        self.nodes: dict[int, NodeRecord] = {}
+        self.jobs: dict[int, JobRecord] = {}
+        self.tallies: dict[int, Tally] = {}
+        self.running: dict[int, TaskRecord] = {}
+        self.chores: dict[int, Chore] = {}
+        self.queues: dict[QueueKey, PoolQueue] = {}
+        self.books: dict[int, DependencyBook] = {}
+        self.job_due_us: dict[int, int] = {}  # live jobs with a wall clock limit: when it ends them
+        self.hot: set[QueueKey] = set()  # queues in which something may be placed
+        self.linked: set[str] = set()  # node hosts that are connected now
+        self.pool_nodes: dict[int, dict[int, None]] = {}
+        self.job_running: dict[int, dict[int, None]] = {}
+        self.node_running: dict[int, dict[int, None]] = {}
+        self._pool_nos: dict[QueueKey, int] = {}
+        self._job_nos: dict[QueueKey, int] = {}
+        self._node_nos: dict[tuple[int, str], int] = {}
+
+    @classmethod
+    def restored(cls, saved: Saved) -> State:
+        """Build the memory from what a store kept."""
+        state = cls()
+        state.next_no = saved.next_no
+        for pool in saved.pools:
+            state.apply(c.PutPool(pool))
+        for node in saved.nodes:
+            state.apply(c.PutNode(node))
+        for job in saved.jobs:
+            state.tallies[job.no] = Tally(saved.counts.get(job.no))
+            state.apply(c.PutJob(job))
+        for job_no, satisfied in saved.satisfied.items():
+            state.books[job_no] = DependencyBook(satisfied)
+        for task in saved.tasks:
+            state._restore(task)
+        for chore in saved.chores:
+            state.chores[chore.no] = chore
+        return state
+
+    def _restore(self, task: TaskRecord) -> None:
+        if task.state is TaskState.ACTIVE:
+            self._wait(task)
+        else:
+            self._run(task)
+            if task.node_no is not None:
+                self.queue_of(task.job_no).began(task.job_no, task.node_no, task.slots)
+
+    # --- finding -----------------------------------------------------------------------------
+
+    def pool(self, account: str, pool_id: str) -> PoolRecord | None:
+        """Find a pool; the id in any case."""
+        return self.pools.get(self._pool_nos.get((account, key_of(pool_id)), 0))
+
+    def job(self, account: str, job_id: str) -> JobRecord | None:
+        """Find a job; the id in any case."""
+        return self.jobs.get(self._job_nos.get((account, key_of(job_id)), 0))
+
+    def node(self, pool_no: int, node_id: str) -> NodeRecord | None:
+        """Find a node; the id in any case."""
+        return self.nodes.get(self._node_nos.get((pool_no, key_of(node_id)), 0))
+
+    def nodes_of(self, pool_no: int) -> list[NodeRecord]:
+        """The nodes of a pool, oldest first."""
+        return [self.nodes[no] for no in self.pool_nodes.get(pool_no, ())]
+
+    def queue(self, key: QueueKey) -> PoolQueue:
+        """The queue of a pool, whether the pool is there or not."""
+        queue = self.queues.get(key)
+        if queue is None:
+            queue = self.queues[key] = PoolQueue()
+        return queue
+
+    def queue_of(self, job_no: int) -> PoolQueue:
+        """The queue that a job's tasks wait in."""
+        return self.queue(queue_key(self.jobs[job_no]))
+
+    def running_on(self, node_no: int) -> list[TaskRecord]:
+        """The tasks that a node was given."""
+        return [self.running[no] for no in self.node_running.get(node_no, ())]
+
+    def running_of(self, job_no: int) -> list[TaskRecord]:
+        """The tasks of a job that run."""
+        return [self.running[no] for no in self.job_running.get(job_no, ())]
+
+    # --- applying ----------------------------------------------------------------------------
+
+    def apply(self, change: c.Change) -> None:
+        """Let one change be so."""
+        match change:
+            case c.SetTask(task, was, _):
+                self._set_task(task, was)
+            case c.AddTask(task, _):
+                self.tallies[task.job_no].count(task.state, task.slots, +1)
+                self._wait(task)
+            case c.PutNode(node):
+                self._put_node(node)
+            case c.DropNode(no):
+                self._drop_node(no)
+            case c.PutJob(job):
+                self._put_job(job)
+            case c.DropJob(no):
+                self._drop_job(no)
+            case c.DropTask(task):
+                self._drop_task(task)
+            case c.PutPool(pool):
+                self._put_pool(pool)
+            case c.DropPool(no):
+                pool = self.pools.pop(no)
+                self.pool_nodes.pop(no, None)
+                del self._pool_nos[pool.account, key_of(pool.id)]
+            case c.PutChore(chore):
+                self.chores[chore.no] = chore
+            case c.DropChore(no):
+                self.chores.pop(no, None)
+            case c.SetCounts():
+                pass  # made from the tallies themselves
+
+    def _put_pool(self, pool: PoolRecord) -> None:
+        key = (pool.account, key_of(pool.id))
+        self.pools[pool.no] = pool
+        self._pool_nos[key] = pool.no
+        self.pool_nodes.setdefault(pool.no, {})
+        policy = pool.spec.task_scheduling_policy
+        queue = self.queue(key)
+        queue.fill = Fill(((policy and policy.node_fill_type) or "spread").lower())
+        queue.oldest_first = bool(policy and policy.job_default_order == "creationtime")
+
+    def _put_node(self, node: NodeRecord) -> None:
+        self.nodes[node.no] = node
+        self.pool_nodes.setdefault(node.pool_no, {})[node.no] = None
+        self._node_nos[node.pool_no, key_of(node.id)] = node.no
+        self.open_or_close(node)
+
+    def open_or_close(self, node: NodeRecord) -> None:
+        """Let the node be given tasks or not, as its state and its host's link say."""
+        pool = self.pools[node.pool_no]
+        key = (pool.account, key_of(pool.id))
+        nodes = self.queue(key).nodes
+        is_open = (
+            node.state in OPEN_NODE_STATES
+            and node.scheduling is SchedulingState.ENABLED
+            and node.leaving is None
+            and node.host in self.linked
+        )
+        if is_open and node.no not in nodes:
+            used = sum(task.slots for task in self.running_on(node.no))
+            nodes.open(node.no, node.slots - used)
+            self.hot.add(key)
+        elif not is_open:
+            nodes.close(node.no)
+
+    def _drop_node(self, no: int) -> None:
+        node = self.nodes.pop(no)
+        pool = self.pools[node.pool_no]
+        self.queue((pool.account, key_of(pool.id))).nodes.close(no)
+        self.pool_nodes[node.pool_no].pop(no, None)
+        self._node_nos.pop((node.pool_no, key_of(node.id)), None)
+        self.chores = {k: v for k, v in self.chores.items() if v.node_no != no}
+
+    def _put_job(self, job: JobRecord) -> None:
+        before = self.jobs.get(job.no)
+        self.jobs[job.no] = job
+        self._job_nos[job.account, key_of(job.id)] = job.no
+        self.tallies.setdefault(job.no, Tally())
+        if job.spec.uses_task_dependencies:
+            self.books.setdefault(job.no, DependencyBook())
+        key = queue_key(job)
+        queue = self.queue(key)
+        if before is not None and queue_key(before) != key:
+            waiting = self.queue(queue_key(before)).release(job.no)
+            if waiting is not None:
+                queue.adopt(waiting)
+        spec = job.spec
+        limit = spec.constraints.max_wall_clock_time if spec.constraints else None
+        if job.state in LIVE_JOB_STATES and limit is not None and limit.micros is not None:
+            self.job_due_us[job.no] = job.created_us + limit.micros
+        else:
+            self.job_due_us.pop(job.no, None)
+        cap = -1 if spec.max_parallel_tasks is None else spec.max_parallel_tasks
+        queue.put_job(job.no, spec.priority or 0, cap, open_=job.state is JobState.ACTIVE)
+        self.hot.add(key)
+
+    def _drop_job(self, no: int) -> None:
+        job = self.jobs.pop(no)
+        self.queue(queue_key(job)).release(no)
+        del self._job_nos[job.account, key_of(job.id)]
+        self.tallies.pop(no, None)
+        self.books.pop(no, None)
+        self.job_running.pop(no, None)
+        self.job_due_us.pop(no, None)
+
+    def _set_task(self, task: TaskRecord, was: TaskState) -> None:
+        tally = self.tallies[task.job_no]
+        if task.state is was:
+            if was is TaskState.RUNNING:
+                self.running[task.no] = task
+            return
+        # Only failed tasks leave the completed state, so one that does was among those.
+        tally.count(was, task.slots, -1, failed=True)
+        tally.count(task.state, task.slots, +1, failed=_failed(task))
+        if was in (TaskState.RUNNING, TaskState.PREPARING):
+            self._stop(task.no)
+        elif was is TaskState.ACTIVE and task.state is TaskState.COMPLETED:
+            self._forget_waiting(task)
+        if task.state is TaskState.ACTIVE:
+            self._wait(task)
+        elif task.state is TaskState.RUNNING:
+            self._run(task)
+        elif task.satisfies and task.job_no in self.books:
+            for task_no, (slots, affinity) in self.books[task.job_no].satisfy(task.id):
+                self.enqueue(task.job_no, task_no, slots, affinity)
+
+    def _drop_task(self, task: TaskRecord) -> None:
+        self.tallies[task.job_no].count(task.state, task.slots, -1, failed=_failed(task))
+        if task.state is TaskState.ACTIVE:
+            self._forget_waiting(task)
+        elif task.no in self.running:
+            self._stop(task.no)
+        elif task.satisfies and task.job_no in self.books:
+            self.books[task.job_no].unsatisfy(task.id)
+
+    def _wait(self, task: TaskRecord) -> None:
+        then = (task.slots, task.affinity)
+        if task.depends is None or self.books[task.job_no].add(task.no, task.depends, then):
+            self.enqueue(task.job_no, task.no, task.slots, task.affinity)
+
+    def enqueue(self, job_no: int, task_no: int, slots: int, affinity: str | None) -> None:
+        """Let an active task wait for a node: it waits for no other task any more."""
+        key = queue_key(self.jobs[job_no])
+        self.queue(key).add(job_no, task_no, slots, self._hint(key, affinity))
+        self.hot.add(key)
+
+    def _hint(self, key: QueueKey, affinity: str | None) -> int | None:
+        """The node that an affinity id names (``TVM:`` and the node's id), if it is there."""
+        if affinity is None:
+            return None
+        return self._node_nos.get(
+            (self._pool_nos.get(key, 0), key_of(affinity).removeprefix("tvm:"))
+        )
+
+    def _forget_waiting(self, task: TaskRecord) -> None:
+        book = self.books.get(task.job_no)
+        if book is None or not book.remove(task.no):
+            self.queue_of(task.job_no).remove(task.job_no, task.no)
+
+    def _run(self, task: TaskRecord) -> None:
+        self.running[task.no] = task
+        self.job_running.setdefault(task.job_no, {})[task.no] = None
+        if task.node_no is not None:
+            self.node_running.setdefault(task.node_no, {})[task.no] = None
+
+    def _stop(self, task_no: int) -> None:
+        task = self.running.pop(task_no)
+        del self.job_running[task.job_no][task_no]
+        if task.node_no is not None:
+            on_node = self.node_running[task.node_no]
+            del on_node[task_no]
+            if not on_node:
+                del self.node_running[task.node_no]
+            key = queue_key(self.jobs[task.job_no])
+            self.queue(key).ended(task.job_no, task.node_no, task.slots)
+            self.hot.add(key)
+
+
+def queue_key(job: JobRecord) -> QueueKey:
+    """The queue that a job's tasks wait in."""
+    return job.account, key_of(job.pool_id)
+
+
+def _failed(task: TaskRecord) -> bool:
+    return task.result is TaskResult.FAILURE

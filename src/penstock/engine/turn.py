@@ -1,0 +1,227 @@
+"""One turn of the engine: commands decided one after the other, then committed together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from msgspec.structs import replace
+
+from penstock.domain import changes as c
+from penstock.domain.records import (
+    Chore,
+    JobRecord,
+    NodeRecord,
+    PoolRecord,
+    TaskRecord,
+    key_of,
+)
+from penstock.domain.refusals import JobNotFound, PoolNotFound, TaskNotFound
+from penstock.domain.states import TaskState
+from penstock.engine.state import State
+from penstock.messages import Instruction, RemoveJob, RemoveTask, encode
+from penstock.store.contract import Store
+
+
+class Turn:
+    """What one turn may look at, and all that it wants done.
+
+    Decisions read `state`, the store, `now_us` and `random`, and call `put` for each change; a
+    decision that refuses does so before its first `put`. What is put is applied to the state at
+    once, so the next decision of the turn sees it; the world sees it after the commit.
+    """
+
+    def __init__(self, state: State, store: Store, now_us: int, random: Random) -> None:
+        self.state = state
+        self.now_us = now_us
+        self.random = random
+        self.sends: list[tuple[int, Instruction]] = []  # node number, what to tell its host
+        self.greetings: list[tuple[str, list[Instruction]]] = []  # to hosts, before all else
+        self.puts = 0
+        self.touched_jobs: dict[int, str | None] = {}  # to settle; with an action on the job
+        self.touched_nodes: dict[int, None] = {}
+        self.touched_pools: dict[int, None] = {}
+        self.removals: dict[int, int | None] = {}  # task dropped: the chore for its directory
+        self._store = store
+        self._changes: dict[tuple[str, int], c.Change] = {}
+        self._tasks: dict[int, tuple[TaskRecord, bytes]] = {}  # as this turn left them
+        self._keys: dict[tuple[int, str], int | None] = {}  # None: dropped in this turn
+
+    # --- changing ----------------------------------------------------------------------------
+
+    def new_no(self) -> int:
+        """A number that nothing else has or had."""
+        no = self.state.next_no
+        self.state.next_no += 1
+        return no
+
+    def changes(self) -> list[c.Change]:
+        """All that is to be committed, each thing once, with the counts of the jobs touched."""
+        return list(self._changes.values())
+
+    def put(self, change: c.Change) -> None:
+        """Let this be so, and commit it with the turn."""
+        self.puts += 1
+        self.state.apply(change)
+        self._keep(change)
+
+    def _keep(self, change: c.Change) -> None:
+        """Keep the last word on each thing; a task added in this turn stays an addition."""
+        kept = self._changes
+        match change:
+            case c.AddTask(task, spec):
+                kept["task", task.no] = change
+                self._remember(task, spec)
+            case c.SetTask(task, was, spec):
+                before = kept.get(("task", task.no))
+                if isinstance(before, c.AddTask):
+                    change = c.AddTask(task, spec if spec is not None else before.spec)
+                elif isinstance(before, c.SetTask) and spec is None:
+                    change = c.SetTask(task, was, before.spec)
+                kept["task", task.no] = change
+                if task.no in self._tasks:
+                    self._remember(task, spec if spec is not None else self._tasks[task.no][1])
+            case c.DropTask(task):
+                # Removed and set again: an addition of the same turn must come before it.
+                kept["drop task", task.no] = change
+                self._keys[task.job_no, key_of(task.id)] = None
+                self._tasks.pop(task.no, None)
+            case c.PutPool(pool):
+                kept["pool", pool.no] = change
+            case c.PutNode(node):
+                kept["node", node.no] = change
+            case c.PutJob(job):
+                kept["job", job.no] = change
+            case c.PutChore(chore):
+                kept["chore", chore.no] = change
+            case c.SetCounts(job_no):
+                kept["counts", job_no] = change
+            case c.DropPool(no) | c.DropNode(no) | c.DropJob(no) | c.DropChore(no):
+                kept[type(change).__name__, no] = change
+        if isinstance(change, c.AddTask | c.SetTask | c.DropTask):
+            self._count(change.task.job_no)
+
+    def _remember(self, task: TaskRecord, spec: bytes) -> None:
+        self._tasks[task.no] = (task, spec)
+        self._keys[task.job_no, key_of(task.id)] = task.no
+
+    def _count(self, job_no: int) -> None:
+        self._changes["counts", job_no] = self.state.tallies[job_no].change(job_no)
+
+    def send(self, node_no: int, instruction: Instruction) -> None:
+        """Tell the host of a node, once all is durable. May be repeated after a crash."""
+        self.sends.append((node_no, instruction))
+
+    def touch_job(self, job_no: int, action: str | None = None) -> None:
+        """Have the job looked at after this decision; `action` is ``terminate`` or ``disable``."""
+        self.touched_jobs[job_no] = action or self.touched_jobs.get(job_no)
+
+    def touch_node(self, node_no: int) -> None:
+        """Have the node looked at after this decision."""
+        self.touched_nodes[node_no] = None
+
+    def touch_pool(self, pool_no: int) -> None:
+        """Have the pool looked at after this decision."""
+        self.touched_pools[pool_no] = None
+
+    def put_chore(self, node_no: int, job_no: int, instruction: RemoveTask | RemoveJob) -> None:
+        """Have something done on a node, repeated until the node says that it is done."""
+        self.put(
+            c.PutChore(
+                Chore(
+                    no=instruction.chore,
+                    node_no=node_no,
+                    job_no=job_no,
+                    message=encode([instruction]),
+                )
+            )
+        )
+        self.send(node_no, instruction)
+
+    def put_task(self, before: TaskRecord, **new: Any) -> TaskRecord:
+        """Change a task; a new state takes its time from the turn and keeps the previous one."""
+        if "state" in new and new["state"] is not before.state:
+            new |= {
+                "state_us": self.now_us,
+                "previous_state": before.state,
+                "previous_state_us": before.state_us,
+            }
+        task = replace(before, **new)
+        self.put(c.SetTask(task, before.state))
+        return task
+
+    def modified(self, before_us: int) -> int:
+        """The time of a user's change: later than the last one, so that the tag differs."""
+        return max(self.now_us, before_us + 1)
+
+    # --- finding -----------------------------------------------------------------------------
+
+    def pool(self, account: str, pool_id: str) -> PoolRecord:
+        """Find a pool, or refuse."""
+        pool = self.state.pool(account, pool_id)
+        if pool is None:
+            raise PoolNotFound
+        return pool
+
+    def job(self, account: str, job_id: str) -> JobRecord:
+        """Find a job, or refuse."""
+        job = self.state.job(account, job_id)
+        if job is None:
+            raise JobNotFound
+        return job
+
+    def node(self, no: int | None) -> NodeRecord | None:
+        """Find a node by its number."""
+        return None if no is None else self.state.nodes.get(no)
+
+    async def task(self, job: JobRecord, task_id: str) -> tuple[TaskRecord, bytes]:
+        """Find a task as this turn has it, or refuse."""
+        key = (job.no, key_of(task_id))
+        if key in self._keys:
+            no = self._keys[key]
+            if no is None:
+                raise TaskNotFound
+            return self._tasks[no]
+        found = await self._store.task(job.no, task_id)
+        if found is None:
+            raise TaskNotFound
+        return self._current(*found)
+
+    def _current(self, task: TaskRecord, spec: bytes) -> tuple[TaskRecord, bytes]:
+        """A task as the store has it, brought up to what this turn did to it."""
+        if task.no not in self._tasks:
+            kept = self._changes.get(("task", task.no))
+            if isinstance(kept, c.SetTask):
+                task = kept.task
+                spec = kept.spec if kept.spec is not None else spec
+            self._remember(task, spec)
+        return self._tasks[task.no]
+
+    async def tasks(self, numbers: Sequence[int]) -> dict[int, tuple[TaskRecord, bytes]]:
+        """Find tasks by number, as this turn has them."""
+        missing = [no for no in numbers if no not in self._tasks]
+        found = await self._store.tasks_by_no(missing) if missing else {}
+        for no in missing:
+            if no in found:
+                self._current(*found[no])
+        return {no: self._tasks[no] for no in numbers if no in self._tasks}
+
+    async def existing(self, job: JobRecord, keys: Sequence[str]) -> set[str]:
+        """Which of these keys the job has tasks for, as this turn has them."""
+        found = await self._store.existing(job.no, keys)
+        for key in keys:
+            if (job.no, key) in self._keys:
+                if self._keys[job.no, key] is None:
+                    found.discard(key)
+                else:
+                    found.add(key)
+        return found
+
+    async def active_tasks(self, job: JobRecord) -> list[TaskRecord]:
+        """The waiting tasks of a job, as this turn has them."""
+        stored = {task.no: task for task in await self._store.active_tasks(job.no)}
+        for task, _ in self._tasks.values():
+            if task.job_no == job.no:
+                stored[task.no] = task
+        return [task for task in stored.values() if task.state is TaskState.ACTIVE]
