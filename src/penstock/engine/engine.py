@@ -32,7 +32,9 @@ from penstock.engine.settings import EngineSettings
 from penstock.engine.settle import settle
 from penstock.engine.state import State
 from penstock.engine.turn import Turn
+from penstock.engine.why import why
 from penstock.messages import AskFile, Heartbeat, Hello, Instruction, NumberedReport
+from penstock.scheduler.reasons import Reason
 from penstock.store.contract import Revision, Store, WriteFailed
 
 log = logging.getLogger("penstock.engine")
@@ -495,6 +497,10 @@ class Engine:
     ) -> None:
         """See `Service`."""
         await self._wait_for(lambda t: tasks.reactivate_task(t, account, job_id, task_id, when))
+
+    async def why(self, account: str, job_id: str, task_id: str) -> Sequence[Reason]:
+        """See `Service`."""
+        return await self._wait_for(lambda t: why(t, account, job_id, task_id))
 
     async def _do(self, decide: Callable[[Turn], T]) -> T:
         answer: T = await self._submit(decide)

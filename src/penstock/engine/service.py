@@ -17,6 +17,7 @@ from penstock.domain.specs.job import JobPatch, JobSpec
 from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
 from penstock.domain.specs.task import TaskSpec
 from penstock.messages import FileInfo
+from penstock.scheduler.reasons import Reason
 from penstock.store.contract import Store
 
 
@@ -132,6 +133,9 @@ class Service(Protocol):
         self, account: str, job_id: str, task_id: str, when: Conditions
     ) -> None:
         """Make a failed task wait again, with a retry count of 0."""
+
+    async def why(self, account: str, job_id: str, task_id: str) -> Sequence[Reason]:
+        """Say why a task does not run, the weightiest cause first; nothing if it does or did."""
 
     async def ask_file(
         self,
