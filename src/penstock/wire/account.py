@@ -1,0 +1,141 @@
+"""What the account has: images that pools may use, and nodes by state."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import starmap
+from operator import eq, ne
+from typing import Final
+
+from penstock.domain.queries import Both, Compare, Either, Filter, Query, StartsWith, Value
+from penstock.domain.records import NodeRecord, PoolRecord
+from penstock.wire.answers import Answer, Document, many
+from penstock.wire.images import IMAGES, Image
+from penstock.wire.odata import filter_of
+from penstock.wire.paging import cut, next_link, page_size, query_of, start_of
+from penstock.wire.request import Request
+
+NODE_COUNT_PAGE: Final = 10
+
+_COUNTED: Final = (
+    "creating",
+    "deallocated",
+    "deallocating",
+    "idle",
+    "leavingPool",
+    "offline",
+    "preempted",
+    "rebooting",
+    "reimaging",
+    "running",
+    "startTaskFailed",
+    "starting",
+    "unknown",
+    "unusable",
+    "upgradingOS",
+    "waitingForStartTask",
+)
+"""Names of the counts; in lower case they are the states."""
+
+_COMPARE: Final[dict[str, Callable[[object, object], bool]]] = {
+    "eq": eq,
+    "ne": ne,
+}
+
+
+async def list_supported_images(request: Request) -> Answer:
+    """GET /supportedimages"""
+    wanted = filter_of("supportedimages", request.query.get("$filter"))
+    size, start = page_size(request), start_of(request)
+    rows = [
+        (f"{number:04}", _shown_image(image))
+        for number, image in enumerate(IMAGES)
+        if wanted is None or _passes(wanted, _shown_image(image))
+    ]
+    following = [row for row in rows if row[0] > start]
+    page = following[:size]
+    link = next_link(request, page[-1][0]) if len(following) > size else None
+    return many(request, "supportedimages", [document for _, document in page], link)
+
+
+def _shown_image(image: Image) -> Document:
+    return {
+        "nodeAgentSKUId": image.agent,
+        "imageReference": {
+            "publisher": image.publisher,
+            "offer": image.offer,
+            "sku": image.sku,
+            "version": "latest",
+        },
+        "osType": "linux",
+        "capabilities": [],
+        "verificationType": "verified",
+    }
+
+
+def _passes(wanted: Filter, document: Document) -> bool:
+    match wanted:
+        case Both(left, right):
+            return _passes(left, document) and _passes(right, document)
+        case Either(left, right):
+            return _passes(left, document) or _passes(right, document)
+        case Compare(path, operator, value):
+            return _COMPARE[operator](document[path].lower(), value)
+        case StartsWith(path, prefix):
+            return str(document[path]).lower().startswith(prefix.lower())
+
+
+async def list_node_counts(request: Request) -> Answer:
+    """GET /nodecounts: pools in order, with their nodes counted by state."""
+    query = query_of(request, "nodecounts", NODE_COUNT_PAGE)
+    store = request.service.store
+    wanted = _pool_wanted(query.filter)
+    pools: Sequence[PoolRecord]
+    if wanted is None:
+        asked = Query(after=query.after, limit=query.limit)
+        pools = await store.list_pools(request.account, asked)
+    else:
+        pools = list(filter(None, [await store.pool(request.account, name) for name in wanted]))
+    page, link = cut(request, query, pools, lambda pool: pool.id)
+    rows = [(pool, await _nodes_of(request, pool)) for pool in page]
+    return many(request, "poolnodecounts", list(starmap(_shown_counts, rows)), link)
+
+
+def _pool_wanted(wanted: Filter | None) -> list[str] | None:
+    """The ids that a filter by pool lets through; None lets all through."""
+    match wanted:
+        case None:
+            return None
+        case Compare(value=str(name)):
+            return [name]
+        case Either(left, right):
+            names = [*(_pool_wanted(left) or ()), *(_pool_wanted(right) or ())]
+            return list({name.lower(): name for name in names}.values())
+        case Both(left, right):
+            both = {name.lower() for name in _pool_wanted(right) or ()}
+            return [name for name in _pool_wanted(left) or () if name.lower() in both]
+        case _:
+            return []
+
+
+async def _nodes_of(request: Request, pool: PoolRecord) -> Counter[tuple[bool, str]]:
+    """Count the nodes of a pool by kind and state, reading them in pages."""
+    counts: Counter[tuple[bool, str]] = Counter()
+    after = ""
+    while True:
+        nodes: Sequence[NodeRecord] = await request.service.store.list_nodes(
+            pool.no, Query(after=after, limit=1000)
+        )
+        counts.update((node.dedicated, node.state.value) for node in nodes)
+        if len(nodes) < 1000:
+            return counts
+        after = nodes[-1].id.lower()
+
+
+def _shown_counts(pool: PoolRecord, counts: Counter[tuple[bool, str]]) -> Document:
+    def of(dedicated: bool) -> dict[str, Value]:
+        by_state: dict[str, Value] = {name: counts[dedicated, name.lower()] for name in _COUNTED}
+        return {**by_state, "total": sum(int(value) for value in by_state.values())}
+
+    return {"poolId": pool.id, "dedicated": of(True), "lowPriority": of(False)}

@@ -1,0 +1,210 @@
+"""The ASGI application: one request in, one answer out.
+
+The REST part is called directly and not through a framework's layers, for thousands of small
+requests a second go through it. Other routes (the link to node hosts, web pages) are Starlette's.
+
+What is checked first, when several things are wrong: the URL, the signature, the api-version,
+the path, the verb, query and headers, the body, and last the state of things.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Match
+
+from penstock.domain.refusals import InvalidUri, Refusal
+from penstock.engine.service import Service
+from penstock.wire.answers import JSON_TYPE, Answer, encoded, refused
+from penstock.wire.auth import SharedKeys
+from penstock.wire.operations import OPERATIONS
+from penstock.wire.request import ClientGone, Message, Receive, Request, segments
+from penstock.wire.routing import Router, carry_out
+from penstock.wire.settings import Ready, WireSettings
+from penstock.wire.versions import checked
+
+log = logging.getLogger("penstock.wire")
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+_PROBES: Final = {"/alive", "/ready"}
+
+
+class InternalError(Refusal):
+    """A bug of ours: the log has what happened, under the id of the request."""
+
+    status = 500
+    code = "InternalError"
+    message = "The server encountered an internal error. Please retry the request."
+
+
+def make_app(
+    service: Service,
+    settings: WireSettings,
+    ready: Ready,
+    extra_routes: Sequence[BaseRoute] = (),
+) -> RestApp:
+    """Make the application. `ready` says whether a write would succeed now.
+
+    Raises ValueError when an account's key is not base64.
+    """
+    return RestApp(service, settings, ready, extra_routes)
+
+
+class RestApp:
+    """An ASGI application."""
+
+    def __init__(
+        self,
+        service: Service,
+        settings: WireSettings,
+        ready: Ready,
+        extra_routes: Sequence[BaseRoute],
+    ) -> None:
+        self._service = service
+        self._settings = settings
+        self._ready = ready
+        self._keys = SharedKeys(settings.accounts)
+        self._router = Router(OPERATIONS)
+        self._extra_routes = tuple(extra_routes)
+        self._extra = Starlette(routes=list(extra_routes))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self._is_extra(scope):
+            await self._extra(scope, receive, send)
+            return
+        guid = self._settings.new_guid()
+        request = Request(scope, receive, self._service, self._settings, guid)
+        request.base, request.path = request.origin, request.raw_path
+        answer: Answer | None = None
+        try:
+            answer = await self._answer(request)
+            await _send(request, answer, send)
+        except ClientGone:
+            log.debug("client_gone request=%s path=%s", guid, request.raw_path)
+        finally:
+            if answer is not None and answer.stream is not None:
+                await answer.stream.close()
+
+    def _is_extra(self, scope: Scope) -> bool:
+        return any(route.matches(scope)[0] is not Match.NONE for route in self._extra_routes)
+
+    async def _answer(self, request: Request) -> Answer:
+        """Carry the request out. Every refusal is rendered here, and every bug of ours."""
+        try:
+            if request.raw_path in _PROBES:
+                return await self._probe(request)
+            return await self._carry_out(request)
+        except Refusal as refusal:
+            return self._refused(request, refusal)
+        except ClientGone:
+            raise
+        except Exception:
+            # the edge of the server: the client is told that it was not its fault, and the
+            # next request is served whatever this one has hit
+            log.exception(
+                "request_failed request=%s verb=%s path=%s",
+                request.guid,
+                request.method,
+                request.raw_path[:512],
+            )
+            return self._refused(request, InternalError())
+
+    def _refused(self, request: Request, refusal: Refusal) -> Answer:
+        return refused(refusal, request.base, request.guid, self._settings.now_us())
+
+    async def _probe(self, request: Request) -> Answer:
+        """``/alive`` and ``/ready``, which anyone may ask."""
+        well = request.raw_path == "/alive" or await self._ready()
+        name = request.raw_path.strip("/")
+        return Answer(200 if well else 503, {"Content-Type": JSON_TYPE}, encoded({name: well}))
+
+    async def _carry_out(self, request: Request) -> Answer:
+        path, query, limit = request.raw_path, request.query_text, self._settings.url_limit
+        if len(path) + len(query) > limit:
+            raise InvalidUri(Reason=f"the URL has more than {limit} characters")
+        request.account = self._keys.authenticate(
+            request.method, path, query, request.headers, self._settings.now_us()
+        )
+        request.version = checked(request.query.get("api-version"))
+        parts = self._below_account(request, segments(path))
+        operation, request.ids = self._router.find(request.method, parts, request.version)
+        return await carry_out(operation, request)
+
+    def _below_account(self, request: Request, parts: Sequence[str]) -> Sequence[str]:
+        """Take the account off the path, where a local endpoint has it as first segment."""
+        if parts[0].lower() != request.account.lower() or self._router.begins(parts[0]):
+            return parts
+        prefix, _, rest = request.raw_path.lstrip("/").partition("/")
+        request.base = f"{request.origin}/{prefix}"
+        request.path = f"/{rest}"
+        return parts[1:] or ("",)
+
+
+async def _send(request: Request, answer: Answer, send: Send) -> None:
+    """Send status, headers and body; a HEAD and a 304 have none."""
+    headers = {
+        "request-id": request.guid,
+        "DataServiceVersion": "3.0",
+        "X-Content-Type-Options": "nosniff",
+        **answer.headers,
+    }
+    if request.headers.get("return-client-request-id", "").lower() == "true":
+        client_id = request.headers.get("client-request-id")
+        if client_id:
+            headers["client-request-id"] = client_id[:128]
+    bare = request.method == "HEAD" and answer.status >= 300
+    if answer.status not in (204, 304):
+        headers["Content-Length"] = "0" if bare else str(answer.length)
+    await send(
+        {
+            "type": "http.response.start",
+            "status": answer.status,
+            "headers": [
+                (name.encode("latin-1"), value.encode("latin-1", "replace"))
+                for name, value in headers.items()
+            ],
+        }
+    )
+    if answer.stream is not None and request.method != "HEAD":
+        await _send_stream(request, answer, send)
+    else:
+        body = b"" if request.method == "HEAD" else answer.body
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _send_stream(request: Request, answer: Answer, send: Send) -> None:
+    """Pass on what comes, as fast as the client takes it, and not more than was promised.
+
+    When it ends early, or the client goes away, the response is left unfinished: the server
+    then closes the connection, which is how the other side learns that bytes are missing.
+    """
+    assert answer.stream is not None
+    left = answer.length
+    gone = asyncio.ensure_future(_wait_for_disconnect(request))
+    try:
+        async for chunk in answer.stream.body():
+            if gone.done():
+                return
+            part = chunk[:left]
+            left -= len(part)
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+            if not left:
+                break
+    except ConnectionError:
+        log.warning("file_cut request=%s missing_bytes=%d", request.guid, left)
+    finally:
+        gone.cancel()
+    if not left:
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _wait_for_disconnect(request: Request) -> None:
+    """Return when the client has hung up; whatever it still sends is of no interest."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

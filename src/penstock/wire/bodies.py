@@ -1,0 +1,130 @@
+"""JSON bodies to specifications, and what is wrong with one to a refusal.
+
+A body is decoded straight into its specification. Only when that fails is it looked at a second
+time, as plain JSON, to name the property and show its value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NoReturn, TypeVar
+
+import msgspec
+
+from penstock.domain.refusals import (
+    InvalidPropertyValue,
+    InvalidRequestBody,
+    MissingRequiredProperty,
+)
+from penstock.domain.specs.common import Spec, decode_spec, encode_spec
+
+SpecT = TypeVar("SpecT", bound=Spec)
+
+LONGEST_SHOWN: Final = 256
+"""Characters of a wrong value that are shown to the client."""
+
+DEEPEST: Final = 32
+"""Objects and lists in each other, in parts that are stored as they come."""
+
+_AT: Final = re.compile(r"(?P<reason>.*?)(?: - at `\$?(?P<path>.*)`)?", re.DOTALL)
+_MISSING: Final = re.compile(r"Object missing required field `(.*)`")
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class _Collection(msgspec.Struct, frozen=True):
+    value: list[msgspec.Raw]
+
+
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
+_COLLECTION: Final = msgspec.json.Decoder(_Collection)
+
+
+def body_of(kind: type[SpecT], document: bytes, *, optional: bool = False) -> SpecT:
+    """Decode a body; an `optional` one may be empty. Refuses what does not fit, by name."""
+    if optional and not document.strip():
+        document = b"{}"
+    document = document.removeprefix(_BOM)
+    try:
+        return decode_spec(kind, document)
+    except msgspec.ValidationError as error:
+        _refuse(error, document)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InvalidRequestBody(Reason=str(error)) from None
+    except RecursionError:
+        raise InvalidRequestBody(Reason="the objects in it are too deep in each other") from None
+
+
+def items_of(document: bytes) -> Sequence[bytes]:
+    """Give the undecoded items of a body such as ``{"value": […]}``."""
+    try:
+        return [bytes(item) for item in _COLLECTION.decode(document.removeprefix(_BOM)).value]
+    except msgspec.ValidationError as error:
+        _refuse(error, document)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InvalidRequestBody(Reason=str(error)) from None
+    except RecursionError:
+        raise InvalidRequestBody(Reason="the objects in it are too deep in each other") from None
+
+
+def storable(spec: SpecT) -> SpecT:
+    """Refuse a specification whose free parts could not be stored and shown again."""
+    try:
+        level: list[Any] = [msgspec.json.decode(encode_spec(spec))]
+    except (ValueError, OverflowError, RecursionError):
+        raise InvalidRequestBody(Reason="it has a number that is too large") from None
+    for _ in range(DEEPEST):
+        level = [inner for part in level for inner in _inside(part)]
+    if level:
+        raise InvalidRequestBody(Reason=f"it has more than {DEEPEST} levels")
+    return spec
+
+
+def _inside(part: Any) -> Iterable[Any]:
+    if isinstance(part, dict):
+        return part.values()
+    return part if isinstance(part, list) else ()
+
+
+def wrong(name: str, value: object, reason: str) -> InvalidPropertyValue:
+    """A property whose value breaks a rule; `name` is its path on the wire."""
+    return InvalidPropertyValue(PropertyName=name, PropertyValue=_shown(value), Reason=reason)
+
+
+def missing(name: str) -> MissingRequiredProperty:
+    """A property that must be there."""
+    return MissingRequiredProperty(PropertyName=name)
+
+
+def _refuse(error: msgspec.ValidationError, document: bytes) -> NoReturn:
+    """Turn the decoder's message, which ends in the path, into a refusal."""
+    match = _AT.fullmatch(str(error))
+    assert match is not None, "the pattern takes any text"
+    reason, path = match["reason"], (match["path"] or "").removeprefix(".")
+    absent = _MISSING.fullmatch(reason)
+    if absent is not None:
+        raise missing(f"{path}.{absent[1]}" if path else absent[1]) from None
+    if not path:
+        raise InvalidRequestBody(Reason=reason) from None
+    if reason.endswith("got `null`") and not path.endswith("]"):
+        raise missing(path) from None
+    raise wrong(path, _value_at(document, path), reason) from None
+
+
+def _value_at(document: bytes, path: str) -> object:
+    """Look up what stands at ``resourceFiles[0].filePath``; empty where it cannot be found."""
+    try:
+        found: Any = msgspec.json.decode(document)
+        for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
+            found = found[name] if name else found[int(index)]
+    except (LookupError, TypeError, ValueError, RecursionError):
+        return ""
+    return found
+
+
+def _shown(value: object) -> str:
+    try:
+        text = value if isinstance(value, str) else _ENCODER.encode(value).decode()
+    except (ValueError, OverflowError, RecursionError):
+        return "…"
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"

@@ -1,0 +1,65 @@
+"""Conditional headers to `Conditions`."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Final
+
+from penstock.domain.conditions import ANY, Conditions
+from penstock.domain.instants import from_datetime, instant
+from penstock.domain.refusals import InvalidHeaderValue, MultipleConditionHeadersNotSupported
+from penstock.wire.request import Request
+
+_HEADERS: Final = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+_PAIRS: Final = (
+    {"if-match", "if-unmodified-since"},
+    {"if-none-match", "if-modified-since"},
+)
+"""Pairs that say the same in two ways; any other combination is refused."""
+
+
+def conditions(request: Request) -> Conditions:
+    """Read the conditional headers; `Conditions.reading` is set for GET and HEAD."""
+    given = [name for name in _HEADERS if request.headers.get(name)]
+    if not given:
+        return ANY
+    if len(given) > 1 and set(given) not in _PAIRS:
+        raise MultipleConditionHeadersNotSupported(HeaderName=", ".join(given))
+    return Conditions(
+        if_match=_tags(request, "if-match"),
+        if_none_match=_tags(request, "if-none-match"),
+        modified_since_us=_time(request, "if-modified-since"),
+        unmodified_since_us=_time(request, "if-unmodified-since"),
+        reading=request.method in ("GET", "HEAD"),
+    )
+
+
+def _tags(request: Request, name: str) -> tuple[str, ...]:
+    """Bare tags: no quotes, no ``W/``; clients send them as ``"0x…"`` or as the service does."""
+    tags = []
+    for part in request.headers.get(name, "").split(","):
+        tag = part.strip().removeprefix("W/").strip("\"'")
+        if tag:
+            tags.append(tag)
+    return tuple(tags)
+
+
+def _time(request: Request, name: str) -> int | None:
+    text = request.headers.get(name)
+    if not text:
+        return None
+    try:
+        return _instant(text)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        raise InvalidHeaderValue(
+            HeaderName=name, HeaderValue=text[:256], Reason="must be a date as of RFC 1123"
+        ) from None
+
+
+@lru_cache(maxsize=256)
+def _instant(text: str) -> int:
+    """RFC 1123, or ISO 8601 as some clients send it."""
+    if text[:1].isdigit():
+        return instant(text)
+    return from_datetime(parsedate_to_datetime(text))

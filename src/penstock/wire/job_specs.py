@@ -1,0 +1,136 @@
+"""What users say of jobs: checked, and filled with the defaults that the service echoes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from penstock.domain.instants import INFINITE, Duration
+from penstock.domain.specs.common import Spec
+from penstock.domain.specs.job import JobConstraints, JobPatch, JobSpec, PoolInfo
+from penstock.wire.bodies import body_of, missing, storable, wrong
+from penstock.wire.checks import (
+    LARGEST_INT,
+    canonical,
+    check_display_name,
+    check_duration,
+    check_id,
+    check_range,
+    environment,
+    metadata,
+    required,
+)
+from penstock.wire.unsupported import refuse_unsupported
+
+ON_ALL_TASKS_COMPLETE: Final = ("noaction", "terminatejob")
+ON_TASK_FAILURE: Final = ("noaction", "performexitoptionsjobaction")
+DISABLE_TASKS: Final = ("requeue", "terminate", "wait")
+LEAST_TIME: Final = Duration(1)
+NO_CONSTRAINTS: Final = JobConstraints(max_wall_clock_time=INFINITE, max_task_retry_count=0)
+
+
+class DisableBody(Spec, frozen=True, kw_only=True):
+    """The body of POST /jobs/{id}/disable."""
+
+    disable_tasks: str
+
+
+class TerminateBody(Spec, frozen=True, kw_only=True):
+    """The body of POST /jobs/{id}/terminate; it may be left out."""
+
+    terminate_reason: str | None = None
+
+
+LONGEST_REASON: Final = 1024
+
+
+def job_from_wire(document: bytes) -> JobSpec:
+    """The body of POST /jobs."""
+    spec = storable(body_of(JobSpec, document))
+    check_id(spec.id)
+    refuse_unsupported("job", spec)
+    check_display_name(spec.display_name)
+    _check_numbers(spec.priority, spec.max_parallel_tasks)
+    _check_pool(spec.pool_info)
+    return replace(
+        spec,
+        uses_task_dependencies=spec.uses_task_dependencies or False,
+        priority=spec.priority or 0,
+        allow_task_preemption=spec.allow_task_preemption or False,
+        max_parallel_tasks=-1 if spec.max_parallel_tasks is None else spec.max_parallel_tasks,
+        constraints=_constraints(spec.constraints) or NO_CONSTRAINTS,
+        common_environment_settings=environment(
+            spec.common_environment_settings, "commonEnvironmentSettings"
+        ),
+        on_all_tasks_complete=_on_complete(spec.on_all_tasks_complete) or "noaction",
+        on_task_failure=canonical(spec.on_task_failure, ON_TASK_FAILURE, "onTaskFailure")
+        or "noaction",
+        metadata=metadata(spec.metadata),
+    )
+
+
+def job_patch_from_wire(document: bytes) -> JobPatch:
+    """The body of PATCH /jobs/{id}; what is absent stays as it is."""
+    patch = storable(body_of(JobPatch, document))
+    refuse_unsupported("job update", patch)
+    _check_numbers(patch.priority, patch.max_parallel_tasks)
+    if patch.pool_info is not None:
+        _check_pool(patch.pool_info)
+    return replace(
+        patch,
+        on_all_tasks_complete=_on_complete(patch.on_all_tasks_complete),
+        constraints=_constraints(patch.constraints),
+        metadata=metadata(patch.metadata),
+    )
+
+
+def job_update_from_wire(document: bytes) -> JobPatch:
+    """The body of PUT /jobs/{id}; what is absent takes its default, but a pool is needed."""
+    new = job_patch_from_wire(document)
+    if new.pool_info is None:
+        raise missing("poolInfo")
+    return new
+
+
+def disable_from_wire(document: bytes) -> str:
+    """What becomes of the running tasks of a job that is disabled."""
+    return required(body_of(DisableBody, document).disable_tasks, DISABLE_TASKS, "disableTasks")
+
+
+def terminate_reason_from_wire(document: bytes) -> str | None:
+    """The reason that a user gives for the end of a job."""
+    reason = body_of(TerminateBody, document, optional=True).terminate_reason
+    if reason is not None and len(reason) > LONGEST_REASON:
+        raise wrong("terminateReason", reason, f"must have {LONGEST_REASON} characters at most")
+    return reason
+
+
+def _check_numbers(priority: int | None, parallel: int | None) -> None:
+    check_range(priority, -1000, 1000, "priority")
+    if parallel is not None and parallel != -1:
+        if parallel < 1:
+            raise wrong("maxParallelTasks", parallel, "must be -1 (no limit), or 1 at least")
+        check_range(parallel, 1, LARGEST_INT, "maxParallelTasks")
+
+
+def _check_pool(info: PoolInfo) -> None:
+    if info.pool_id is None:
+        raise missing("poolInfo.poolId")
+    check_id(info.pool_id, "poolInfo.poolId")
+
+
+def _on_complete(value: str | None) -> str | None:
+    return canonical(value, ON_ALL_TASKS_COMPLETE, "onAllTasksComplete")
+
+
+def _constraints(given: JobConstraints | None) -> JobConstraints | None:
+    """Constraints are replaced as a whole, so each gets its default."""
+    if given is None:
+        return None
+    check_duration(given.max_wall_clock_time, LEAST_TIME, "constraints.maxWallClockTime")
+    check_range(given.max_task_retry_count, -1, LARGEST_INT, "constraints.maxTaskRetryCount")
+    return JobConstraints(
+        max_wall_clock_time=given.max_wall_clock_time or INFINITE,
+        max_task_retry_count=given.max_task_retry_count or 0,
+    )

@@ -1,0 +1,132 @@
+"""Compute nodes: to the wire."""
+
+from __future__ import annotations
+
+from penstock.domain.instants import instant_text
+from penstock.domain.records import NodeRecord, PoolRecord, RecentTask, StartTaskInfo
+from penstock.domain.refusals import NodeNotFound
+from penstock.wire.answers import Answer, Document, many, one, without_none
+from penstock.wire.paging import cut, query_of
+from penstock.wire.pools import pool_of
+from penstock.wire.request import Request
+from penstock.wire.shown import (
+    failure_info,
+    node_path,
+    pairs,
+    shown_spec,
+    task_path,
+    time_or_none,
+)
+
+
+async def list_nodes(request: Request) -> Answer:
+    """GET /pools/{pool}/nodes"""
+    query = query_of(request, "nodes")
+    pool = await pool_of(request)
+    found = await request.service.store.list_nodes(pool.no, query)
+    page, link = cut(request, query, found, lambda node: node.id)
+    return many(request, "nodes", [shown_node(request, pool, node) for node in page], link)
+
+
+async def node_of(request: Request) -> tuple[PoolRecord, NodeRecord]:
+    """Find the pool and the node that the path names first."""
+    pool = await pool_of(request)
+    node = await request.service.store.node(pool.no, request.ids[1])
+    if node is None:
+        raise NodeNotFound
+    return pool, node
+
+
+async def get_node(request: Request) -> Answer:
+    """GET /pools/{pool}/nodes/{node}"""
+    pool, node = await node_of(request)
+    return one(request, "nodes", shown_node(request, pool, node))
+
+
+def affinity_id(node_id: str) -> str:
+    """The name by which a task may ask to be near."""
+    return f"TVM:{node_id}"
+
+
+def shown_node(request: Request, pool: PoolRecord, node: NodeRecord) -> Document:
+    """A node as clients see it."""
+    spec = pool.spec
+    machine = spec.virtual_machine_configuration
+    return without_none(
+        {
+            "id": node.id,
+            "url": request.base + node_path(pool.id, node.id),
+            "state": node.state.value,
+            "schedulingState": node.scheduling.value,
+            "stateTransitionTime": instant_text(node.state_us),
+            "lastBootTime": time_or_none(node.booted_us),
+            "allocationTime": instant_text(node.allocated_us),
+            "ipAddress": node.address,
+            "affinityId": affinity_id(node.id),
+            "vmSize": node.vm_size,
+            "totalTasksRun": node.tasks_run,
+            "runningTasksCount": node.running_tasks,
+            "runningTaskSlotsCount": node.running_slots,
+            "totalTasksSucceeded": node.tasks_succeeded,
+            "recentTasks": [_recent(request, each) for each in node.recent] or None,
+            "startTask": shown_spec(spec.start_task) if spec.start_task else None,
+            "startTaskInfo": _start_task_info(node.start_task),
+            "errors": _errors(node),
+            "isDedicated": node.dedicated,
+            "nodeAgentInfo": _agent(node),
+            "virtualMachineInfo": {"imageReference": shown_spec(machine.image_reference)}
+            if machine
+            else None,
+        }
+    )
+
+
+def _agent(node: NodeRecord) -> Document | None:
+    if node.agent_version is None:
+        return None
+    updated_us = node.booted_us if node.booted_us is not None else node.allocated_us
+    return {"version": node.agent_version, "lastUpdateTime": instant_text(updated_us)}
+
+
+def _errors(node: NodeRecord) -> list[Document] | None:
+    errors = [
+        without_none({"code": each.code, "message": each.message, "errorDetails": pairs(each)})
+        for each in node.errors
+    ]
+    return errors or None
+
+
+def _start_task_info(info: StartTaskInfo | None) -> Document | None:
+    if info is None:
+        return None
+    return without_none(
+        {
+            "state": "running" if info.running else "completed",
+            "startTime": instant_text(info.start_us),
+            "endTime": time_or_none(info.end_us),
+            "exitCode": info.exit_code,
+            "failureInfo": failure_info(info.failure),
+            "retryCount": info.retry_count,
+            "lastRetryTime": time_or_none(info.last_retry_us),
+            "result": None if info.running else ("failure" if info.failure else "success"),
+        }
+    )
+
+
+def _recent(request: Request, recent: RecentTask) -> Document:
+    run = {
+        "startTime": time_or_none(recent.start_us),
+        "endTime": time_or_none(recent.end_us),
+        "exitCode": recent.exit_code,
+        "failureInfo": failure_info(recent.failure),
+        "retryCount": recent.retry_count,
+        "requeueCount": recent.requeue_count,
+        "result": recent.result.wire_name if recent.result is not None else None,
+    }
+    return {
+        "taskUrl": request.base + task_path(recent.job_id, recent.task_id),
+        "jobId": recent.job_id,
+        "taskId": recent.task_id,
+        "taskState": recent.state.wire_name,
+        "executionInfo": without_none(run),
+    }

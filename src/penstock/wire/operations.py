@@ -1,0 +1,143 @@
+"""Every operation of the protocol, and which handler carries it out.
+
+An operation without a handler is answered with 501. The documentation's list of operations is
+made from this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from penstock.wire import account, files, jobs, nodes, pools, tasks
+from penstock.wire.routing import Handler, Operation
+from penstock.wire.versions import WIDE_PATCH
+
+_OLDEST: Final = "2024-02-01.19.0"
+
+POOL: Final = "/pools/*"
+NODE: Final = "/pools/*/nodes/*"
+JOB: Final = "/jobs/*"
+TASK: Final = "/jobs/*/tasks/*"
+SCHEDULE: Final = "/jobschedules/*"
+CERTIFICATE: Final = "/certificates/*"
+
+
+def _of(verb: str, path: str, name: str, handler: Handler | None = None) -> Operation:
+    return Operation(verb, path, name, handler)
+
+
+def _files(base: str, of: str, handlers: tuple[Handler, ...]) -> Iterator[Operation]:
+    """Nodes and tasks have the same operations on files."""
+    listed, read, stat, delete = handlers
+    yield _of("GET", f"{base}/files", f"List {of} files", listed)
+    yield _of("GET", f"{base}/files/**", f"Get {of} file", read)
+    yield _of("HEAD", f"{base}/files/**", f"Get {of} file properties", stat)
+    yield _of("DELETE", f"{base}/files/**", f"Delete {of} file", delete)
+
+
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    _of("GET", "/supportedimages", "List supported images", account.list_supported_images),
+    _of("GET", "/nodecounts", "List pool node counts", account.list_node_counts),
+    _of("GET", "/applications", "List applications"),
+    _of("GET", "/applications/*", "Get application"),
+    _of("GET", "/poolusagemetrics", "List pool usage metrics"),
+    # pools
+    _of("POST", "/pools", "Create pool", pools.add_pool),
+    _of("GET", "/pools", "List pools", pools.list_pools),
+    _of("HEAD", POOL, "Pool exists", pools.pool_exists),
+    _of("GET", POOL, "Get pool", pools.get_pool),
+    _of("PATCH", POOL, "Update pool", pools.patch_pool),
+    _of("DELETE", POOL, "Delete pool", pools.delete_pool),
+    _of("POST", f"{POOL}/disableautoscale", "Disable pool autoscale"),
+    _of("POST", f"{POOL}/enableautoscale", "Enable pool autoscale"),
+    _of("POST", f"{POOL}/evaluateautoscale", "Evaluate pool autoscale"),
+    _of("POST", f"{POOL}/resize", "Resize pool", pools.resize_pool),
+    _of("POST", f"{POOL}/stopresize", "Stop pool resize", pools.stop_resize),
+    _of("POST", f"{POOL}/updateproperties", "Replace pool properties", pools.replace_properties),
+    _of("POST", f"{POOL}/removenodes", "Remove nodes", pools.remove_nodes),
+    # nodes
+    _of("GET", f"{POOL}/nodes", "List nodes", nodes.list_nodes),
+    _of("GET", NODE, "Get node", nodes.get_node),
+    _of("POST", f"{NODE}/reboot", "Reboot node"),
+    _of("POST", f"{NODE}/reimage", "Reimage node"),
+    Operation("POST", f"{NODE}/start", "Start node", since=WIDE_PATCH),
+    Operation("POST", f"{NODE}/deallocate", "Deallocate node", since=WIDE_PATCH),
+    _of("POST", f"{NODE}/disablescheduling", "Disable node scheduling"),
+    _of("POST", f"{NODE}/enablescheduling", "Enable node scheduling"),
+    _of("GET", f"{NODE}/remoteloginsettings", "Get node remote login settings"),
+    Operation("GET", f"{NODE}/rdp", "Get node remote desktop file", until=_OLDEST),
+    _of("POST", f"{NODE}/uploadbatchservicelogs", "Upload node logs"),
+    _of("GET", f"{NODE}/extensions", "List node extensions"),
+    _of("GET", f"{NODE}/extensions/*", "Get node extension"),
+    _of("POST", f"{NODE}/users", "Create node user"),
+    _of("PUT", f"{NODE}/users/*", "Replace node user"),
+    _of("DELETE", f"{NODE}/users/*", "Delete node user"),
+    *_files(
+        NODE,
+        "node",
+        (
+            files.list_node_files,
+            files.read_node_file,
+            files.stat_node_file,
+            files.delete_node_file,
+        ),
+    ),
+    # jobs
+    _of("POST", "/jobs", "Create job", jobs.add_job),
+    _of("GET", "/jobs", "List jobs", jobs.list_jobs),
+    _of("GET", JOB, "Get job", jobs.get_job),
+    _of("PATCH", JOB, "Update job", jobs.patch_job),
+    _of("PUT", JOB, "Replace job", jobs.replace_job),
+    _of("DELETE", JOB, "Delete job", jobs.delete_job),
+    _of("POST", f"{JOB}/disable", "Disable job", jobs.disable_job),
+    _of("POST", f"{JOB}/enable", "Enable job", jobs.enable_job),
+    _of("POST", f"{JOB}/terminate", "Terminate job", jobs.terminate_job),
+    _of("GET", f"{JOB}/taskcounts", "Get job task counts", jobs.task_counts),
+    _of(
+        "GET",
+        f"{JOB}/jobpreparationandreleasetaskstatus",
+        "List job preparation and release task status",
+    ),
+    # job schedules
+    _of("POST", "/jobschedules", "Create job schedule"),
+    _of("GET", "/jobschedules", "List job schedules"),
+    _of("HEAD", SCHEDULE, "Job schedule exists"),
+    _of("GET", SCHEDULE, "Get job schedule"),
+    _of("PATCH", SCHEDULE, "Update job schedule"),
+    _of("PUT", SCHEDULE, "Replace job schedule"),
+    _of("DELETE", SCHEDULE, "Delete job schedule"),
+    _of("POST", f"{SCHEDULE}/disable", "Disable job schedule"),
+    _of("POST", f"{SCHEDULE}/enable", "Enable job schedule"),
+    _of("POST", f"{SCHEDULE}/terminate", "Terminate job schedule"),
+    _of("GET", f"{SCHEDULE}/jobs", "List jobs of a schedule"),
+    # tasks
+    _of("POST", f"{JOB}/tasks", "Create task", tasks.add_task),
+    _of("POST", f"{JOB}/addtaskcollection", "Create task collection", tasks.add_collection),
+    _of("GET", f"{JOB}/tasks", "List tasks", tasks.list_tasks),
+    _of("GET", TASK, "Get task", tasks.get_task),
+    _of("PUT", TASK, "Replace task", tasks.update_task),
+    _of("DELETE", TASK, "Delete task", tasks.delete_task),
+    _of("POST", f"{TASK}/terminate", "Terminate task", tasks.terminate_task),
+    _of("POST", f"{TASK}/reactivate", "Reactivate task", tasks.reactivate_task),
+    _of("GET", f"{TASK}/subtasksinfo", "List subtasks", tasks.list_subtasks),
+    _of("GET", f"{TASK}/explain", "Explain task (an extension)", tasks.explain_task),
+    *_files(
+        TASK,
+        "task",
+        (
+            files.list_task_files,
+            files.read_task_file,
+            files.stat_task_file,
+            files.delete_task_file,
+        ),
+    ),
+    # certificates, which the newest version no longer has
+    Operation("POST", "/certificates", "Create certificate", until=WIDE_PATCH),
+    Operation("GET", "/certificates", "List certificates", until=WIDE_PATCH),
+    Operation("GET", CERTIFICATE, "Get certificate", until=WIDE_PATCH),
+    Operation("DELETE", CERTIFICATE, "Delete certificate", until=WIDE_PATCH),
+    Operation(
+        "POST", f"{CERTIFICATE}/canceldelete", "Cancel certificate deletion", until=WIDE_PATCH
+    ),
+)

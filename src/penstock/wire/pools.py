@@ -1,0 +1,141 @@
+"""Pools: from and to the wire."""
+
+from __future__ import annotations
+
+from penstock.domain.instants import etag_text, instant_text
+from penstock.domain.records import PoolRecord
+from penstock.domain.refusals import PoolNotFound
+from penstock.domain.sizes import size_of
+from penstock.wire.answers import Answer, Document, created, done, many, one, without_none
+from penstock.wire.conditional import conditions
+from penstock.wire.paging import cut, query_of
+from penstock.wire.pool_specs import (
+    check_slots,
+    pool_from_wire,
+    pool_patch_from_wire,
+    pool_properties_from_wire,
+    removal_from_wire,
+    resize_from_wire,
+)
+from penstock.wire.request import Request
+from penstock.wire.shown import check_expand, pairs, pool_path, shown_spec, without_secrets
+
+
+async def add_pool(request: Request) -> Answer:
+    """POST /pools"""
+    spec = pool_from_wire(await request.json_body())
+    pool = await request.service.add_pool(request.account, spec)
+    return created(request, pool_path(pool.id), pool.modified_us)
+
+
+async def list_pools(request: Request) -> Answer:
+    """GET /pools"""
+    check_expand(request)
+    query = query_of(request, "pools")
+    found = await request.service.store.list_pools(request.account, query)
+    page, link = cut(request, query, found, lambda pool: pool.id)
+    return many(request, "pools", [shown_pool(request, pool) for pool in page], link)
+
+
+async def pool_of(request: Request) -> PoolRecord:
+    """Find the pool that the path names first."""
+    pool = await request.service.store.pool(request.account, request.ids[0])
+    if pool is None:
+        raise PoolNotFound
+    return pool
+
+
+async def get_pool(request: Request) -> Answer:
+    """GET /pools/{pool}"""
+    check_expand(request)
+    when = conditions(request)
+    pool = await pool_of(request)
+    when.check(pool.modified_us)
+    return one(request, "pools", shown_pool(request, pool), pool.modified_us)
+
+
+async def pool_exists(request: Request) -> Answer:
+    """HEAD /pools/{pool}"""
+    when = conditions(request)
+    pool = await pool_of(request)
+    when.check(pool.modified_us)
+    return done(request, 200, pool.modified_us)
+
+
+async def patch_pool(request: Request) -> Answer:
+    """PATCH /pools/{pool}"""
+    when = conditions(request)
+    patch = pool_patch_from_wire(await request.json_body())
+    if patch.task_slots_per_node is not None and patch.vm_size is None:
+        pool = await pool_of(request)
+        check_slots(patch.task_slots_per_node, size_of(pool.spec.vm_size))
+    pool = await request.service.patch_pool(request.account, request.ids[0], patch, when)
+    return done(request, 200, pool.modified_us)
+
+
+async def replace_properties(request: Request) -> Answer:
+    """POST /pools/{pool}/updateproperties"""
+    new = pool_properties_from_wire(await request.json_body())
+    pool = await request.service.replace_pool_properties(request.account, request.ids[0], new)
+    return done(request, 204, pool.modified_us)
+
+
+async def delete_pool(request: Request) -> Answer:
+    """DELETE /pools/{pool}"""
+    await request.service.delete_pool(request.account, request.ids[0], conditions(request))
+    return done(request, 202)
+
+
+async def resize_pool(request: Request) -> Answer:
+    """POST /pools/{pool}/resize"""
+    when = conditions(request)
+    resize = resize_from_wire(await request.json_body())
+    pool = await request.service.resize_pool(request.account, request.ids[0], resize, when)
+    return done(request, 202, pool.modified_us)
+
+
+async def stop_resize(request: Request) -> Answer:
+    """POST /pools/{pool}/stopresize"""
+    when = conditions(request)
+    pool = await request.service.stop_resize(request.account, request.ids[0], when)
+    return done(request, 202, pool.modified_us)
+
+
+async def remove_nodes(request: Request) -> Answer:
+    """POST /pools/{pool}/removenodes"""
+    when = conditions(request)
+    removal = removal_from_wire(await request.json_body())
+    pool = await request.service.remove_nodes(request.account, request.ids[0], removal, when)
+    return done(request, 202, pool.modified_us)
+
+
+def shown_pool(request: Request, pool: PoolRecord) -> Document:
+    """A pool as clients see it."""
+    spec: Document = without_secrets(shown_spec(pool.spec))
+    return without_none(
+        {
+            "id": spec.pop("id"),
+            "displayName": spec.pop("displayName", None),
+            "url": request.base + pool_path(pool.id),
+            "eTag": etag_text(pool.modified_us),
+            "lastModified": instant_text(pool.modified_us),
+            "creationTime": instant_text(pool.created_us),
+            "state": pool.state.value,
+            "stateTransitionTime": instant_text(pool.state_us),
+            "allocationState": pool.allocation.value,
+            "allocationStateTransitionTime": instant_text(pool.allocation_us),
+            "resizeErrors": _resize_errors(pool),
+            "currentDedicatedNodes": pool.dedicated_nodes,
+            "currentLowPriorityNodes": pool.low_priority_nodes,
+            **spec,
+        }
+    )
+
+
+def _resize_errors(pool: PoolRecord) -> list[Document] | None:
+    """Absent when empty: some clients take the mere presence for a failure."""
+    errors = [
+        without_none({"code": each.code, "message": each.message, "values": pairs(each)})
+        for each in pool.resize_errors
+    ]
+    return errors or None

@@ -1,0 +1,130 @@
+"""One request, taken apart: what a handler may look at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import cached_property
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from penstock.domain.refusals import (
+    InvalidHeaderValue,
+    InvalidQueryParameterValue,
+    InvalidUri,
+    RequestBodyTooLarge,
+)
+from penstock.engine.service import Service
+from penstock.wire.settings import WireSettings
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+_HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
+_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+
+class Request:
+    """One request of a known account, to a known operation.
+
+    `path` is as on the request line, percent-encoded, without the account segment that a local
+    endpoint may put first; `base` is what the client put before it, so ``base + path`` is its
+    URL. `ids` are the decoded parts of the path that the operation leaves open.
+    """
+
+    account: str
+    base: str
+    path: str
+    version: str
+    ids: tuple[str, ...]
+
+    def __init__(
+        self,
+        scope: Mapping[str, Any],
+        receive: Receive,
+        service: Service,
+        settings: WireSettings,
+        guid: str,
+    ) -> None:
+        self.service = service
+        self.settings = settings
+        self.guid = guid
+        self.receive = receive
+        self.method: str = scope["method"]
+        self.scheme: str = scope.get("scheme", "http")
+        self.raw_path: str = scope["raw_path"].decode("latin-1")
+        self.query_text: str = scope["query_string"].decode("latin-1")
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            headers[key] = f"{headers[key]},{text}" if key in headers else text
+        self.headers = headers
+
+    @cached_property
+    def origin(self) -> str:
+        """Scheme and host that the client used."""
+        host = self.headers.get("host", "")
+        return f"{self.scheme}://{host if _HOST.fullmatch(host) else 'localhost'}"
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """First value of each query parameter, by lower-case name."""
+        found: dict[str, str] = {}
+        for name, value in parse_qsl(self.query_text, keep_blank_values=True):
+            found.setdefault(name.lower(), value)
+        return found
+
+    def flag(self, name: str) -> bool:
+        """Read a query parameter that is true or false; absent is false."""
+        text = self.query.get(name, "")
+        if not text:
+            return False
+        value = _FLAGS.get(text.lower())
+        if value is None:
+            raise InvalidQueryParameterValue(
+                QueryParameterName=name, QueryParameterValue=text, Reason="must be true or false"
+            )
+        return value
+
+    async def body(self) -> bytes:
+        """Read the whole body; refuse it as soon as it is known to be too large."""
+        limit = self.settings.body_limit
+        declared = self.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared[:20]) > limit:
+            raise RequestBodyTooLarge(MaxLimit=limit)
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            part: bytes = message.get("body", b"")
+            size += len(part)
+            if size > limit:
+                raise RequestBodyTooLarge(MaxLimit=limit)
+            parts.append(part)
+            if not message.get("more_body", False):
+                return b"".join(parts) if len(parts) > 1 else part
+
+    async def json_body(self) -> bytes:
+        """Read a body that must be JSON. Refuses content types that say it is something else."""
+        kind = self.headers.get("content-type", "").lower()
+        if "xml" in kind or kind.startswith("multipart/"):
+            raise InvalidHeaderValue(
+                HeaderName="Content-Type", HeaderValue=kind[:256], Reason="must be application/json"
+            )
+        return await self.body()
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was complete; nobody waits for an answer."""
+
+
+def segments(path: str) -> list[str]:
+    """Split a path at its slashes and decode each part; outer slashes do not count."""
+    if "%" not in path:
+        return path.strip("/").split("/")
+    try:
+        return [unquote_to_bytes(part).decode() for part in path.strip("/").split("/")]
+    except UnicodeDecodeError:
+        raise InvalidUri(Reason="the path is not UTF-8") from None

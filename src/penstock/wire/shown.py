@@ -1,0 +1,96 @@
+"""Parts that several resources show: URLs, specifications, failures, runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from penstock.domain.instants import instant_text
+from penstock.domain.records import Failure
+from penstock.domain.refusals import InvalidQueryParameterValue
+from penstock.domain.specs.common import Spec, encode_spec
+from penstock.wire.answers import Document
+from penstock.wire.request import Request
+
+_SECRETS: Final = frozenset(
+    {"password", "sshPrivateKey", "accountKey", "sasKey", "protectedSettings"}
+)
+_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+def pool_path(pool_id: str) -> str:
+    return f"/pools/{quote(pool_id, safe='')}"
+
+
+def node_path(pool_id: str, node_id: str) -> str:
+    return f"{pool_path(pool_id)}/nodes/{quote(node_id, safe='')}"
+
+
+def job_path(job_id: str) -> str:
+    return f"/jobs/{quote(job_id, safe='')}"
+
+
+def task_path(job_id: str, task_id: str) -> str:
+    return f"{job_path(job_id)}/tasks/{quote(task_id, safe='')}"
+
+
+def task_directory(job_id: str, task_id: str) -> str:
+    """Where the files of a task are, below the root directory of its node."""
+    return f"workitems/{job_id}/job-1/{task_id}"
+
+
+def time_or_none(at_us: int | None) -> str | None:
+    return None if at_us is None else instant_text(at_us)
+
+
+def shown_spec(spec: Spec | bytes) -> Document:
+    """A specification as the object that clients see, but with its secrets."""
+    return _DECODER.decode(spec if isinstance(spec, bytes) else encode_spec(spec))
+
+
+def without_secrets(part: Any) -> Any:
+    """Leave out what is never shown again, at any depth."""
+    if isinstance(part, dict):
+        return {
+            name: without_secrets(value) for name, value in part.items() if name not in _SECRETS
+        }
+    if isinstance(part, list):
+        return [without_secrets(item) for item in part]
+    return part
+
+
+def pairs(failure: Failure) -> list[Document] | None:
+    """The details of a failure, absent where there are none."""
+    if not failure.details:
+        return None
+    return [{"name": detail.name, "value": detail.value} for detail in failure.details]
+
+
+def failure_info(failure: Failure | None) -> Document | None:
+    """A failure as ``failureInfo`` shows it."""
+    if failure is None:
+        return None
+    shown: Document = {
+        "category": failure.category.lower(),
+        "code": failure.code,
+        "message": failure.message,
+    }
+    details = pairs(failure)
+    if details:
+        shown["details"] = details
+    return shown
+
+
+def check_expand(request: Request) -> None:
+    """``$expand`` may name ``stats`` and nothing else; no statistics are kept yet."""
+    text = request.query.get("$expand", "")
+    names: Sequence[str] = [name.strip() for name in text.split(",") if name.strip()]
+    if any(name != "stats" for name in names):
+        raise InvalidQueryParameterValue(
+            QueryParameterName="$expand",
+            QueryParameterValue=text[:256],
+            Reason="only stats can be expanded",
+        )

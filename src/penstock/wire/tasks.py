@@ -1,0 +1,217 @@
+"""Tasks: from and to the wire."""
+
+from __future__ import annotations
+
+import msgspec
+
+from penstock.domain.instants import etag_text, instant_text
+from penstock.domain.records import JobRecord, TaskRecord
+from penstock.domain.refusals import Refusal, TaskNotFound
+from penstock.domain.specs.task import TaskSpec
+from penstock.wire.answers import (
+    JSON_TYPE,
+    Answer,
+    Document,
+    created,
+    done,
+    encoded,
+    error_part,
+    many,
+    one,
+)
+from penstock.wire.conditional import conditions
+from penstock.wire.jobs import job_of
+from penstock.wire.nodes import affinity_id
+from penstock.wire.paging import cut, query_of
+from penstock.wire.request import Request
+from penstock.wire.shown import (
+    check_expand,
+    failure_info,
+    node_path,
+    shown_spec,
+    task_directory,
+    task_path,
+)
+from penstock.wire.task_specs import constraints_from_wire, task_from_wire, tasks_from_wire
+
+SUCCESS = "success"
+CLIENT_ERROR = "clienterror"
+"""Lower case: the newest SDK compares with exactly this, and counts anything else as added."""
+
+
+async def add_task(request: Request) -> Answer:
+    """POST /jobs/{job}/tasks"""
+    spec = task_from_wire(await request.json_body())
+    job_id = request.ids[0]
+    (task,) = await request.service.add_tasks(request.account, job_id, [spec])
+    if isinstance(task, Refusal):
+        raise task
+    return created(request, task_path(job_id, task.id), task.modified_us)
+
+
+async def add_collection(request: Request) -> Answer:
+    """POST /jobs/{job}/addtaskcollection"""
+    items = tasks_from_wire(await request.json_body())
+    good = [item for item in items if isinstance(item, TaskSpec)]
+    job_id = request.ids[0]
+    added = iter(await request.service.add_tasks(request.account, job_id, good))
+    results = []
+    for item in items:
+        if isinstance(item, TaskSpec):
+            results.append(_result(request, job_id, item.id, next(added)))
+        else:
+            results.append(_result(request, job_id, *item))
+    body = {"odata.metadata": f"{request.base}/$metadata#taskaddresult", "value": results}
+    return Answer(200, {"Content-Type": JSON_TYPE}, encoded(body))
+
+
+def _result(request: Request, job_id: str, task_id: str, outcome: TaskRecord | Refusal) -> Document:
+    """What became of one task of a collection."""
+    if isinstance(outcome, Refusal):
+        error = error_part(outcome, request.guid, request.settings.now_us())
+        return {"status": CLIENT_ERROR, "taskId": task_id, "error": error}
+    return {
+        "status": SUCCESS,
+        "taskId": task_id,
+        "eTag": etag_text(outcome.modified_us),
+        "lastModified": instant_text(outcome.modified_us),
+        "location": request.base + task_path(job_id, task_id),
+    }
+
+
+async def list_tasks(request: Request) -> Answer:
+    """GET /jobs/{job}/tasks"""
+    check_expand(request)
+    query = query_of(request, "tasks")
+    job = await job_of(request)
+    found = await request.service.store.list_tasks(job.no, query)
+    page, link = cut(request, query, found, lambda row: row[0].id)
+    return many(request, "tasks", [shown_task(request, job, *row) for row in page], link)
+
+
+async def task_of(request: Request) -> tuple[JobRecord, TaskRecord, bytes]:
+    """Find the job and the task that the path names first."""
+    job = await job_of(request)
+    found = await request.service.store.task(job.no, request.ids[1])
+    if found is None:
+        raise TaskNotFound
+    return job, *found
+
+
+async def get_task(request: Request) -> Answer:
+    """GET /jobs/{job}/tasks/{task}"""
+    check_expand(request)
+    when = conditions(request)
+    job, task, spec = await task_of(request)
+    when.check(task.modified_us)
+    return one(request, "tasks", shown_task(request, job, task, spec), task.modified_us)
+
+
+async def update_task(request: Request) -> Answer:
+    """PUT /jobs/{job}/tasks/{task}"""
+    when = conditions(request)
+    constraints = constraints_from_wire(await request.json_body())
+    job_id, task_id = request.ids
+    task = await request.service.update_task(request.account, job_id, task_id, constraints, when)
+    return done(request, 200, task.modified_us)
+
+
+async def delete_task(request: Request) -> Answer:
+    """DELETE /jobs/{job}/tasks/{task}"""
+    job_id, task_id = request.ids
+    when = conditions(request)
+    await request.service.delete_task(request.account, job_id, task_id, when)
+    return done(request, 200)
+
+
+async def terminate_task(request: Request) -> Answer:
+    """POST /jobs/{job}/tasks/{task}/terminate"""
+    job_id, task_id = request.ids
+    when = conditions(request)
+    await request.service.terminate_task(request.account, job_id, task_id, when)
+    return done(request, 204, (await task_of(request))[1].modified_us)
+
+
+async def reactivate_task(request: Request) -> Answer:
+    """POST /jobs/{job}/tasks/{task}/reactivate"""
+    job_id, task_id = request.ids
+    when = conditions(request)
+    await request.service.reactivate_task(request.account, job_id, task_id, when)
+    return done(request, 204, (await task_of(request))[1].modified_us)
+
+
+async def list_subtasks(request: Request) -> Answer:
+    """GET /jobs/{job}/tasks/{task}/subtasksinfo: no task has any yet."""
+    await task_of(request)
+    return many(request, "subtasks", [])
+
+
+async def explain_task(request: Request) -> Answer:
+    """GET /jobs/{job}/tasks/{task}/explain, which the protocol does not have."""
+    job_id, task_id = request.ids
+    reasons = await request.service.why(request.account, job_id, task_id)
+    return many(request, "reasons", [msgspec.to_builtins(reason) for reason in reasons])
+
+
+def shown_task(request: Request, job: JobRecord, task: TaskRecord, spec: bytes) -> Document:
+    """A task as clients see it; `spec` is its encoded specification."""
+    parts = shown_spec(spec)
+    constraints = parts.get("constraints")
+    if constraints is not None:
+        constraints.setdefault("maxTaskRetryCount", task.max_retries)
+    document: Document = {
+        "id": parts.pop("id", task.id),
+        "url": request.base + task_path(job.id, task.id),
+        "eTag": etag_text(task.modified_us),
+        "creationTime": instant_text(task.created_us),
+        "lastModified": instant_text(task.modified_us),
+        "state": task.state.wire_name,
+        "stateTransitionTime": instant_text(task.state_us),
+    }
+    if task.previous_state is not None:
+        document["previousState"] = task.previous_state.wire_name
+        document["previousStateTransitionTime"] = instant_text(
+            task.state_us if task.previous_state_us is None else task.previous_state_us
+        )
+    document.update(parts)
+    document["executionInfo"] = execution_info(task)
+    if task.node_id is not None and task.pool_id is not None:
+        document["nodeInfo"] = _node_info(request, job, task, task.pool_id, task.node_id)
+    return document
+
+
+def execution_info(task: TaskRecord) -> Document:
+    """How the last run went; times and codes are absent until they are known."""
+    info: Document = {}
+    if task.start_us is not None:
+        info["startTime"] = instant_text(task.start_us)
+    if task.end_us is not None:
+        info["endTime"] = instant_text(task.end_us)
+    if task.exit_code is not None:
+        info["exitCode"] = task.exit_code
+    if task.failure is not None:
+        info["failureInfo"] = failure_info(task.failure)
+    info["retryCount"] = task.retry_count
+    if task.retry_count and task.last_retry_us is not None:
+        info["lastRetryTime"] = instant_text(task.last_retry_us)
+    info["requeueCount"] = task.requeue_count
+    if task.requeue_count and task.last_requeue_us is not None:
+        info["lastRequeueTime"] = instant_text(task.last_requeue_us)
+    if task.result is not None:
+        info["result"] = task.result.wire_name
+    return info
+
+
+def _node_info(
+    request: Request, job: JobRecord, task: TaskRecord, pool_id: str, node_id: str
+) -> Document:
+    node_url = request.base + node_path(pool_id, node_id)
+    directory = task_directory(job.id, task.id)
+    return {
+        "affinityId": affinity_id(node_id),
+        "nodeUrl": node_url,
+        "poolId": pool_id,
+        "nodeId": node_id,
+        "taskRootDirectory": directory,
+        "taskRootDirectoryUrl": f"{node_url}/files/{directory}",
+    }

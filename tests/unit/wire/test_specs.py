@@ -1,0 +1,554 @@
+"""The rules of pools, jobs and tasks: defaults, spellings, ranges."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from penstock.domain.refusals import (
+    EmptyMetadataKey,
+    InvalidApplicationPackageReferences,
+    InvalidPropertyValue,
+    MissingRequiredProperty,
+    Refusal,
+    TaskDependencyListTooLong,
+)
+from penstock.domain.specs.common import encode_spec
+from penstock.domain.specs.task import TaskSpec
+from penstock.wire.job_specs import (
+    disable_from_wire,
+    job_from_wire,
+    job_patch_from_wire,
+    job_update_from_wire,
+    terminate_reason_from_wire,
+)
+from penstock.wire.pool_specs import (
+    pool_from_wire,
+    pool_patch_from_wire,
+    pool_properties_from_wire,
+    removal_from_wire,
+    resize_from_wire,
+)
+from penstock.wire.task_specs import constraints_from_wire, task_from_wire, tasks_from_wire
+from penstock.wire.unsupported import UNSUPPORTED
+
+IMAGE = {"publisher": "canonical", "offer": "ubuntu", "sku": "22_04"}
+MACHINE = {"imageReference": IMAGE, "nodeAgentSKUId": "batch.node.ubuntu 22.04"}
+POOL = {"id": "p", "vmSize": "Standard_D2s_v3", "virtualMachineConfiguration": MACHINE}
+JOB = {"id": "j", "poolInfo": {"poolId": "p"}}
+TASK = {"id": "t", "commandLine": "/bin/true"}
+INFINITE = "P10675199DT2H48M5.4775807S"
+NOBODY = {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}}
+
+Reader = Callable[[bytes], Any]
+
+
+def put(base: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """A copy of `base` with one property set, or removed when the value is `...`."""
+    copy: dict[str, Any] = json.loads(json.dumps(base))
+    *parents, last = path.split(".")
+    inner = copy
+    for parent in parents:
+        inner = inner.setdefault(parent, {})
+    if value is ...:
+        del inner[last]
+    else:
+        inner[last] = value
+    return copy
+
+
+def read(reader: Reader, body: Any) -> dict[str, Any]:
+    """What the reader makes of a body, as JSON."""
+    spec: dict[str, Any] = json.loads(encode_spec(reader(json.dumps(body).encode())))
+    return spec
+
+
+def refused(reader: Reader, body: Any) -> Refusal:
+    with pytest.raises(Refusal) as raised:
+        reader(json.dumps(body).encode())
+    return raised.value
+
+
+# --- pools -------------------------------------------------------------------------------------
+
+
+def test_the_defaults_of_a_pool() -> None:
+    body = {**POOL, "startTask": {"commandLine": "x"}, "metadata": [{"name": "a", "value": None}]}
+
+    assert read(pool_from_wire, body) == {
+        "id": "p",
+        "vmSize": "standard_d2s_v3",
+        "virtualMachineConfiguration": {
+            **MACHINE,
+            "imageReference": {**IMAGE, "version": "latest"},
+        },
+        "resizeTimeout": "PT15M",
+        "targetDedicatedNodes": 0,
+        "targetLowPriorityNodes": 0,
+        "enableAutoScale": False,
+        "enableInterNodeCommunication": False,
+        "startTask": {
+            "commandLine": "x",
+            "userIdentity": NOBODY,
+            "maxTaskRetryCount": 0,
+            "waitForSuccess": True,
+        },
+        "taskSlotsPerNode": 1,
+        "taskSchedulingPolicy": {"nodeFillType": "spread"},
+        "metadata": [{"name": "a", "value": ""}],
+    }
+
+
+def test_spellings_of_a_pool() -> None:
+    body = put(POOL, "taskSchedulingPolicy", {"nodeFillType": "Pack", "jobDefaultOrder": "None"})
+    body = put(body, "startTask", {"commandLine": "x", "waitForSuccess": False})
+    body = put(body, "startTask.userIdentity.autoUser.elevationLevel", "NonAdmin")
+    body = put(body, "targetDedicatedNodes", "7")
+
+    spec = read(pool_from_wire, body)
+
+    assert spec["taskSchedulingPolicy"] == {"nodeFillType": "pack", "jobDefaultOrder": "none"}
+    assert spec["startTask"]["userIdentity"] == NOBODY
+    assert spec["startTask"]["waitForSuccess"] is False
+    assert spec["targetDedicatedNodes"] == 7
+
+
+BAD_POOLS: list[tuple[str, Any, type[Refusal], str]] = [
+    ("id", "a b", InvalidPropertyValue, "id"),
+    ("id", "", InvalidPropertyValue, "id"),
+    ("id", "a\n", InvalidPropertyValue, "id"),
+    ("id", ..., MissingRequiredProperty, "id"),
+    ("displayName", "x" * 1025, InvalidPropertyValue, "displayName"),
+    ("vmSize", "standard_huge", InvalidPropertyValue, "vmSize"),
+    ("vmSize", ..., MissingRequiredProperty, "vmSize"),
+    ("virtualMachineConfiguration", ..., MissingRequiredProperty, "virtualMachineConfiguration"),
+    (
+        "virtualMachineConfiguration.nodeAgentSKUId",
+        ...,
+        MissingRequiredProperty,
+        "virtualMachineConfiguration.nodeAgentSKUId",
+    ),
+    (
+        "virtualMachineConfiguration.imageReference.sku",
+        ...,
+        MissingRequiredProperty,
+        "virtualMachineConfiguration.imageReference.sku",
+    ),
+    (
+        "virtualMachineConfiguration.imageReference.virtualMachineImageId",
+        "/subscriptions/x",
+        InvalidPropertyValue,
+        "virtualMachineConfiguration.imageReference",
+    ),
+    ("targetDedicatedNodes", -1, InvalidPropertyValue, "targetDedicatedNodes"),
+    ("targetLowPriorityNodes", 100_001, InvalidPropertyValue, "targetLowPriorityNodes"),
+    ("resizeTimeout", "PT4M59S", InvalidPropertyValue, "resizeTimeout"),
+    ("taskSlotsPerNode", 0, InvalidPropertyValue, "taskSlotsPerNode"),
+    ("taskSlotsPerNode", 9, InvalidPropertyValue, "taskSlotsPerNode"),
+    ("taskSchedulingPolicy", {}, MissingRequiredProperty, "taskSchedulingPolicy.nodeFillType"),
+    (
+        "taskSchedulingPolicy",
+        {"nodeFillType": "heap"},
+        InvalidPropertyValue,
+        "taskSchedulingPolicy.nodeFillType",
+    ),
+    ("startTask", {"commandLine": " "}, InvalidPropertyValue, "startTask.commandLine"),
+    ("startTask", {"commandLine": "x" * 40_000}, InvalidPropertyValue, "startTask.commandLine"),
+    (
+        "startTask",
+        {"commandLine": "x", "maxTaskRetryCount": -2},
+        InvalidPropertyValue,
+        "startTask.maxTaskRetryCount",
+    ),
+    ("userAccounts", [{"name": "x"}], MissingRequiredProperty, "userAccounts[0].password"),
+    (
+        "userAccounts",
+        [{"name": "x" * 21, "password": "p"}],
+        InvalidPropertyValue,
+        "userAccounts[0].name",
+    ),
+    ("metadata", [{"name": ""}], EmptyMetadataKey, "metadata[0].name"),
+    (
+        "applicationPackageReferences",
+        [{"applicationId": "app"}],
+        InvalidApplicationPackageReferences,
+        "applicationPackageReferences[0].applicationId",
+    ),
+    ("enableAutoScale", True, InvalidPropertyValue, "enableAutoScale"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "kind", "name"), BAD_POOLS)
+def test_a_bad_pool(path: str, value: Any, kind: type[Refusal], name: str) -> None:
+    refusal = refused(pool_from_wire, put(POOL, path, value))
+
+    assert type(refusal) is kind
+    assert refusal.values["PropertyName"] == name
+
+
+def test_slots_go_by_the_cores_of_the_size() -> None:
+    assert read(pool_from_wire, {**POOL, "taskSlotsPerNode": 8})["taskSlotsPerNode"] == 8
+
+
+@pytest.mark.parametrize("kind", ["virtualMachineImageId", "sharedGalleryImageId"])
+def test_an_image_by_its_id(kind: str) -> None:
+    body = put(POOL, "virtualMachineConfiguration.imageReference", {kind: "/x"})
+
+    spec = read(pool_from_wire, body)
+
+    assert spec["virtualMachineConfiguration"]["imageReference"] == {kind: "/x"}
+
+
+def test_a_pool_patch_changes_only_what_it_names() -> None:
+    assert read(pool_patch_from_wire, {}) == {}
+    assert read(pool_patch_from_wire, {"vmSize": "STANDARD_A1_V2", "metadata": []}) == {
+        "vmSize": "standard_a1_v2",
+        "metadata": [],
+    }
+    assert refused(pool_patch_from_wire, {"taskSlotsPerNode": 257}).values["PropertyName"]
+
+
+def test_properties_are_replaced_with_all_their_lists() -> None:
+    lists: dict[str, Any] = {
+        "metadata": [],
+        "applicationPackageReferences": [],
+        "certificateReferences": [],
+    }
+    assert pool_properties_from_wire(json.dumps(lists).encode()).start_task is None
+    refusal = refused(pool_properties_from_wire, {"metadata": []})
+    assert refusal.values == {"PropertyName": "applicationPackageReferences"}
+
+
+def test_a_resize() -> None:
+    body = {"targetLowPriorityNodes": 3, "nodeDeallocationOption": "TaskCompletion"}
+    assert read(resize_from_wire, body)["nodeDeallocationOption"] == "taskcompletion"
+    assert isinstance(refused(resize_from_wire, {}), MissingRequiredProperty)
+    for bad in ({"resizeTimeout": "PT1M"}, {"nodeDeallocationOption": "maybe"}):
+        refusal = refused(resize_from_wire, {"targetDedicatedNodes": 1, **bad})
+        assert refusal.values["PropertyName"] == next(iter(bad))
+
+
+@pytest.mark.parametrize("count", [0, 101])
+def test_a_removal_of_too_few_or_too_many(count: int) -> None:
+    refusal = refused(removal_from_wire, {"nodeList": [f"n{at}" for at in range(count)]})
+
+    assert refusal.values["PropertyName"] == "nodeList"
+
+
+# --- jobs --------------------------------------------------------------------------------------
+
+
+def test_the_defaults_of_a_job() -> None:
+    assert read(job_from_wire, JOB) == {
+        "id": "j",
+        "usesTaskDependencies": False,
+        "priority": 0,
+        "allowTaskPreemption": False,
+        "maxParallelTasks": -1,
+        "constraints": {"maxWallClockTime": INFINITE, "maxTaskRetryCount": 0},
+        "poolInfo": {"poolId": "p"},
+        "onAllTasksComplete": "noaction",
+        "onTaskFailure": "noaction",
+    }
+
+
+def test_spellings_of_a_job() -> None:
+    body = {**JOB, "onAllTasksComplete": "terminateJob", "priority": "-1000"}
+    body["onTaskFailure"] = "performExitOptionsJobAction"
+
+    spec = read(job_from_wire, body)
+
+    assert spec["onAllTasksComplete"] == "terminatejob"
+    assert spec["onTaskFailure"] == "performexitoptionsjobaction"
+    assert spec["priority"] == -1000
+
+
+BAD_JOBS: list[tuple[str, Any, str]] = [
+    ("id", "sched:job-1", "id"),
+    ("priority", 1001, "priority"),
+    ("priority", -1001, "priority"),
+    ("maxParallelTasks", 0, "maxParallelTasks"),
+    ("maxParallelTasks", -2, "maxParallelTasks"),
+    ("maxParallelTasks", 2**31, "maxParallelTasks"),
+    ("constraints", {"maxTaskRetryCount": -2}, "constraints.maxTaskRetryCount"),
+    ("constraints", {"maxWallClockTime": "PT0S"}, "constraints.maxWallClockTime"),
+    ("constraints", {"maxWallClockTime": "-PT1H"}, "constraints.maxWallClockTime"),
+    ("poolInfo", {}, "poolInfo.poolId"),
+    ("poolInfo", {"poolId": ""}, "poolInfo.poolId"),
+    ("poolInfo", {"poolId": "p", "autoPoolSpecification": {}}, "poolInfo.autoPoolSpecification"),
+    ("onAllTasksComplete", "party", "onAllTasksComplete"),
+    ("commonEnvironmentSettings", [{"name": "A=B"}], "commonEnvironmentSettings[0].name"),
+    ("jobManagerTask", {"id": "m", "commandLine": "x"}, "jobManagerTask"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "name"), BAD_JOBS)
+def test_a_bad_job(path: str, value: Any, name: str) -> None:
+    assert refused(job_from_wire, put(JOB, path, value)).values["PropertyName"] == name
+
+
+def test_a_job_patch_replaces_constraints_as_a_whole() -> None:
+    assert read(job_patch_from_wire, {}) == {}
+    patch = read(job_patch_from_wire, {"constraints": {"maxTaskRetryCount": 3}, "priority": None})
+    assert patch == {"constraints": {"maxWallClockTime": INFINITE, "maxTaskRetryCount": 3}}
+
+
+def test_a_job_update_needs_its_pool() -> None:
+    assert read(job_update_from_wire, {"poolInfo": {"poolId": "p"}}) == {
+        "poolInfo": {"poolId": "p"}
+    }
+    assert refused(job_update_from_wire, {"priority": 1}).values == {"PropertyName": "poolInfo"}
+
+
+def test_disable_and_terminate() -> None:
+    assert disable_from_wire(b'{"disableTasks":"Requeue"}') == "requeue"
+    assert refused(disable_from_wire, {"disableTasks": "drop"}).values["PropertyName"]
+    assert refused(disable_from_wire, {}).values == {"PropertyName": "disableTasks"}
+    assert terminate_reason_from_wire(b"") is None
+    assert terminate_reason_from_wire(b'{"terminateReason":"enough"}') == "enough"
+
+
+# --- tasks -------------------------------------------------------------------------------------
+
+
+def test_the_defaults_of_a_task() -> None:
+    assert read(task_from_wire, TASK) == {
+        **TASK,
+        "constraints": {"maxWallClockTime": INFINITE, "retentionTime": "P7D"},
+        "requiredSlots": 1,
+        "userIdentity": NOBODY,
+    }
+
+
+def test_spellings_of_a_task() -> None:
+    body = {
+        **TASK,
+        "userIdentity": {"autoUser": {"scope": "Task"}},
+        "outputFiles": [
+            {
+                "filePattern": "*",
+                "destination": {"container": {"containerUrl": "https://h/c?sig=x"}},
+                "uploadOptions": {"uploadCondition": "TaskSuccess"},
+            }
+        ],
+        "exitConditions": {
+            "exitCodes": [{"code": 1, "exitOptions": {"jobAction": "Terminate"}}],
+            "exitCodeRanges": [{"start": 2, "end": 5, "exitOptions": {}}],
+            "default": {"dependencyAction": "Satisfy"},
+        },
+        "constraints": {"retentionTime": "P0D", "maxTaskRetryCount": 0},
+    }
+
+    spec = read(task_from_wire, body)
+
+    assert spec["userIdentity"]["autoUser"] == {"scope": "task", "elevationLevel": "nonadmin"}
+    assert spec["outputFiles"][0]["uploadOptions"] == {"uploadCondition": "tasksuccess"}
+    assert spec["exitConditions"] == {
+        "exitCodes": [{"code": 1, "exitOptions": {"jobAction": "terminate"}}],
+        "exitCodeRanges": [{"start": 2, "end": 5, "exitOptions": {}}],
+        "default": {"dependencyAction": "satisfy"},
+    }
+    assert spec["constraints"] == {
+        "maxWallClockTime": INFINITE,
+        "retentionTime": "PT0S",
+        "maxTaskRetryCount": 0,
+    }
+
+
+def file(**parts: Any) -> list[dict[str, Any]]:
+    return [{"httpUrl": "https://h/x", "filePath": "x", **parts}]
+
+
+def output(**parts: Any) -> list[dict[str, Any]]:
+    where = {"container": {"containerUrl": "https://h/c"}}
+    done = {"uploadCondition": "taskcompletion"}
+    return [{"filePattern": "*", "destination": where, "uploadOptions": done, **parts}]
+
+
+BAD_TASKS: list[tuple[str, Any, str]] = [
+    ("id", "x" * 65, "id"),
+    ("commandLine", "", "commandLine"),
+    ("commandLine", "a\0b", "commandLine"),
+    ("commandLine", "echo 'open", "commandLine"),
+    ("commandLine", 'echo "open', "commandLine"),
+    ("commandLine", "echo \\", "commandLine"),
+    ("displayName", "x" * 1025, "displayName"),
+    ("requiredSlots", 0, "requiredSlots"),
+    ("requiredSlots", 257, "requiredSlots"),
+    ("constraints", {"maxTaskRetryCount": 10**30}, "constraints.maxTaskRetryCount"),
+    ("constraints", {"retentionTime": "-PT1S"}, "constraints.retentionTime"),
+    ("environmentSettings", [{"name": ""}], "environmentSettings[0].name"),
+    ("environmentSettings", [{"name": "a", "value": "\0"}], "environmentSettings[0].value"),
+    ("resourceFiles", [{"filePath": "x"}], "resourceFiles[0]"),
+    ("resourceFiles", file(storageContainerUrl="https://h/c"), "resourceFiles[0]"),
+    ("resourceFiles", file(filePath=None), "resourceFiles[0].filePath"),
+    ("resourceFiles", file(filePath="../x"), "resourceFiles[0].filePath"),
+    ("resourceFiles", file(filePath="a/../../x"), "resourceFiles[0].filePath"),
+    ("resourceFiles", file(filePath="/etc/passwd"), "resourceFiles[0].filePath"),
+    ("resourceFiles", file(filePath="a\\..\\..\\x"), "resourceFiles[0].filePath"),
+    ("resourceFiles", file(filePath="\\x"), "resourceFiles[0].filePath"),
+    ("resourceFiles", file(filePath="C:x"), "resourceFiles[0].filePath"),
+    ("resourceFiles", file(filePath="a\0"), "resourceFiles[0].filePath"),
+    ("resourceFiles", file(filePath="a/"), "resourceFiles[0].filePath"),
+    ("resourceFiles", file(fileMode="0999"), "resourceFiles[0].fileMode"),
+    ("resourceFiles", file(httpUrl="file:///etc/passwd"), "resourceFiles[0].httpUrl"),
+    ("resourceFiles", file(blobPrefix="a"), "resourceFiles[0].blobPrefix"),
+    (
+        "resourceFiles",
+        [{"autoStorageContainerName": "../x"}],
+        "resourceFiles[0].autoStorageContainerName",
+    ),
+    ("outputFiles", output(filePattern=""), "outputFiles[0].filePattern"),
+    ("outputFiles", output(destination={}), "outputFiles[0].destination.container"),
+    (
+        "outputFiles",
+        output(uploadOptions={"uploadCondition": "never"}),
+        "outputFiles[0].uploadOptions.uploadCondition",
+    ),
+    (
+        "outputFiles",
+        output(destination={"container": {"containerUrl": "c"}}),
+        "outputFiles[0].destination.container.containerUrl",
+    ),
+    ("userIdentity", {"username": "u"}, "userIdentity.username"),
+    ("userIdentity", {"autoUser": {"scope": "all"}}, "userIdentity.autoUser.scope"),
+    ("dependsOn", {"taskIds": [""]}, "dependsOn.taskIds[0]"),
+    ("dependsOn", {"taskIdRanges": [{"start": 5, "end": 4}]}, "dependsOn.taskIdRanges[0].end"),
+    ("dependsOn", {"taskIdRanges": [{"start": -1, "end": 4}]}, "dependsOn.taskIdRanges[0].start"),
+    ("affinityInfo", {"affinityId": ""}, "affinityInfo.affinityId"),
+    (
+        "exitConditions",
+        {"exitCodes": [{"code": 2**31, "exitOptions": {}}]},
+        "exitConditions.exitCodes[0].code",
+    ),
+    (
+        "exitConditions",
+        {"exitCodeRanges": [{"start": 2, "end": 1, "exitOptions": {}}]},
+        "exitConditions.exitCodeRanges[0].end",
+    ),
+    (
+        "exitConditions",
+        {"default": {"jobAction": "explode"}},
+        "exitConditions.default.jobAction",
+    ),
+    ("containerSettings", {"imageName": "x"}, "containerSettings"),
+    ("multiInstanceSettings", {"coordinationCommandLine": "x"}, "multiInstanceSettings"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "name"), BAD_TASKS)
+def test_a_bad_task(path: str, value: Any, name: str) -> None:
+    assert refused(task_from_wire, put(TASK, path, value)).values["PropertyName"] == name
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        file(filePath="a/b..c/d"),
+        file(filePath=".hidden", fileMode="0770"),
+        [{"storageContainerUrl": "http://h/c?sig", "blobPrefix": "a/", "filePath": "dir/"}],
+        [{"autoStorageContainerName": "input-1"}],
+    ],
+)
+def test_resource_files_that_are_as_they_should_be(good: Any) -> None:
+    assert read(task_from_wire, {**TASK, "resourceFiles": good})["resourceFiles"] == good
+
+
+@pytest.mark.parametrize(
+    "line", ['a \'b c\' "d\\"e"', "x\\ y", "''", "sh -c \"echo 'a' && b\"", "a\nb"]
+)
+def test_command_lines_that_can_be_divided(line: str) -> None:
+    assert read(task_from_wire, {**TASK, "commandLine": line})["commandLine"] == line
+
+
+def test_dependencies_that_are_too_long() -> None:
+    ids = ["x" * 64] * 1001
+
+    refusal = refused(task_from_wire, {**TASK, "dependsOn": {"taskIds": ids}})
+
+    assert isinstance(refusal, TaskDependencyListTooLong)
+
+
+def test_new_constraints_of_a_task() -> None:
+    assert read(constraints_from_wire, {})["retentionTime"] == "P7D"
+    assert read(constraints_from_wire, {"constraints": {"maxTaskRetryCount": 5}}) == {
+        "maxWallClockTime": INFINITE,
+        "retentionTime": "P7D",
+        "maxTaskRetryCount": 5,
+    }
+
+
+def collection(*items: Any) -> bytes:
+    return json.dumps({"value": items}).encode()
+
+
+def test_a_collection_in_order_with_what_is_wrong_in_its_place() -> None:
+    first, second, third, fourth, last = tasks_from_wire(
+        collection(TASK, {"id": "u"}, {"id": 5}, "text", {**TASK, "id": "a b"})
+    )
+
+    assert isinstance(first, TaskSpec)
+    assert isinstance(second, tuple)
+    assert (second[0], type(second[1])) == ("u", MissingRequiredProperty)
+    assert isinstance(third, tuple)
+    assert (third[0], third[1].values["PropertyName"]) == ("", "id")
+    assert isinstance(fourth, tuple)
+    assert fourth[0] == ""
+    assert isinstance(last, tuple)
+    assert last[0] == "a b"
+
+
+@pytest.mark.parametrize("count", [0, 101])
+def test_a_collection_that_is_too_small_or_too_large(count: int) -> None:
+    with pytest.raises(InvalidPropertyValue) as raised:
+        tasks_from_wire(collection(*[TASK] * count))
+    assert raised.value.values["PropertyName"] == "value"
+
+
+@pytest.mark.parametrize("document", [b"{}", b'{"value":null}'])
+def test_a_collection_without_its_list(document: bytes) -> None:
+    with pytest.raises(MissingRequiredProperty) as raised:
+        tasks_from_wire(document)
+    assert raised.value.values == {"PropertyName": "value"}
+
+
+# --- what this release refuses -----------------------------------------------------------------
+
+SAMPLES: dict[str, Any] = {
+    "enableAutoScale": True,
+    "autoScaleFormula": "$TargetDedicatedNodes=1;",
+    "mountConfiguration": [{"nfsMountConfiguration": {}}],
+    "startTask.userIdentity.username": "u",
+    "virtualMachineConfiguration.extensions": [{"name": "x"}],
+    "multiInstanceSettings": {"coordinationCommandLine": "x"},
+    "userIdentity.username": "u",
+}
+READERS: dict[str, tuple[Reader, dict[str, Any]]] = {
+    "pool": (pool_from_wire, {**POOL, "startTask": {"commandLine": "x"}}),
+    "pool update": (
+        pool_patch_from_wire,
+        {"startTask": {"commandLine": "x"}, "virtualMachineConfiguration": MACHINE},
+    ),
+    "pool properties": (
+        pool_properties_from_wire,
+        {"startTask": {"commandLine": "x"}, "metadata": [], "applicationPackageReferences": []},
+    ),
+    "job": (job_from_wire, JOB),
+    "job update": (job_patch_from_wire, JOB),
+    "task": (task_from_wire, TASK),
+}
+
+
+@pytest.mark.parametrize("part", UNSUPPORTED, ids=lambda part: f"{part.body}: {part.property}")
+def test_a_part_that_would_have_no_effect(part: Any) -> None:
+    reader, body = READERS[part.body]
+
+    refusal = refused(reader, put(body, part.property, SAMPLES.get(part.property, {"a": "b"})))
+
+    assert isinstance(refusal, InvalidPropertyValue)
+    assert refusal.values["PropertyName"] == part.property
+    assert refusal.values["Reason"].endswith("is not supported by this release")
+    assert read(reader, put(body, part.property, None)) is not None

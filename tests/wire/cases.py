@@ -1,0 +1,196 @@
+"""Requests whose answers are recorded: one for each operation, one for each kind of error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.wire.edge import ACCOUNT, Edge
+
+MACHINE = {
+    "imageReference": {
+        "publisher": "canonical",
+        "offer": "0001-com-ubuntu-server-jammy",
+        "sku": "22_04-lts",
+    },
+    "nodeAgentSKUId": "batch.node.ubuntu 22.04",
+}
+POOL = {
+    "id": "Pool",
+    "displayName": "a pool",
+    "vmSize": "STANDARD_D2s_v3",
+    "virtualMachineConfiguration": MACHINE,
+    "targetDedicatedNodes": "2",
+    "targetLowPriorityNodes": 1,
+    "taskSlotsPerNode": 2,
+    "taskSchedulingPolicy": {"nodeFillType": "Pack"},
+    "userAccounts": [{"name": "me", "password": "never shown"}],
+    "startTask": {
+        "commandLine": "/bin/echo hello",
+        "environmentSettings": [{"name": "A", "value": "1"}],
+        "resourceFiles": [{"autoStorageContainerName": "input"}],
+    },
+    "metadata": [{"name": "owner", "value": "me"}, {"name": "empty", "value": None}],
+}
+JOB = {
+    "id": "Job",
+    "poolInfo": {"poolId": "Pool"},
+    "priority": "100",
+    "onAllTasksComplete": "noAction",
+    "usesTaskDependencies": True,
+    "commonEnvironmentSettings": [{"name": "B", "value": "2"}],
+}
+TASK = {
+    "id": "Task",
+    "displayName": "a task",
+    "commandLine": "/bin/sh -c 'exit 3'",
+    "constraints": {"maxWallClockTime": "PT01H00M00S", "maxTaskRetryCount": "2"},
+    "dependsOn": {"taskIds": ["other"], "taskIdRanges": [{"start": 1, "end": "5"}]},
+    "exitConditions": {"exitCodes": [{"code": 3, "exitOptions": {"dependencyAction": "Satisfy"}}]},
+    "resourceFiles": [{"httpUrl": "https://host/c/b?sig=x", "filePath": "in/b"}],
+    "outputFiles": [
+        {
+            "filePattern": "../std*.txt",
+            "destination": {"container": {"containerUrl": "https://host/out", "path": "Task"}},
+            "uploadOptions": {"uploadCondition": "taskCompletion"},
+        }
+    ],
+}
+COLLECTION = {
+    "value": [
+        {"id": "one", "commandLine": "/bin/true"},
+        {"id": "Task", "commandLine": "/bin/true"},
+        {"id": "no good", "commandLine": "/bin/true"},
+        {"id": "two"},
+    ]
+}
+FILES = "/jobs/Job/tasks/Task/files"
+NODE_FILES = "/pools/Pool/nodes/node-0-d/files"
+BELOW = "workitems/Job/job-1/Task"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request to a service that has a pool, a job, and a task that ran."""
+
+    method: str
+    target: str
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    signed: bool = True
+    version: str | None = "2025-06-01"
+
+
+async def prepared() -> Edge:
+    """The service that every case begins with."""
+    edge = Edge()
+    await edge.send_json("POST", "/pools", POOL)
+    await edge.send_json("POST", "/jobs", JOB)
+    await edge.send_json("POST", "/jobs/Job/tasks", TASK)
+    await edge.send_json("POST", "/jobs/Job/tasks", {"id": "Waiting", "commandLine": "/bin/true"})
+    await edge.service.run(ACCOUNT, "Job", "Task", exit_code=3)
+    edge.service.files = {f"{BELOW}/stdout.txt": b"printed\n", f"{BELOW}/wd/out": b"0123456789"}
+    edge.service.directories = {f"{BELOW}/wd", "shared"}
+    return edge
+
+
+OPERATIONS: dict[str, Case] = {
+    "supportedimages-list": Case("GET", "/supportedimages?maxresults=2"),
+    "nodecounts-list": Case("GET", "/nodecounts"),
+    "pool-add": Case("POST", "/pools", {**POOL, "id": "Other"}),
+    "pool-list": Case("GET", "/pools"),
+    "pool-get": Case("GET", "/pools/pool"),
+    "pool-exists": Case("HEAD", "/pools/Pool"),
+    "pool-patch": Case("PATCH", "/pools/Pool", {"metadata": []}),
+    "pool-delete": Case("DELETE", "/pools/Pool"),
+    "pool-resize": Case("POST", "/pools/Pool/resize", {"targetDedicatedNodes": 3}),
+    "pool-stopresize": Case("POST", "/pools/Pool/stopresize"),
+    "pool-updateproperties": Case(
+        "POST",
+        "/pools/Pool/updateproperties",
+        {"metadata": [], "applicationPackageReferences": [], "certificateReferences": []},
+    ),
+    "pool-removenodes": Case("POST", "/pools/Pool/removenodes", {"nodeList": ["node-0-d"]}),
+    "node-list": Case("GET", "/pools/Pool/nodes?maxresults=1"),
+    "node-get": Case("GET", "/pools/Pool/nodes/node-0-p"),
+    "node-files-list": Case("GET", f"{NODE_FILES}?recursive=true&maxresults=2"),
+    "node-file-get": Case("GET", f"{NODE_FILES}/{BELOW.replace('/', '%2F')}%2Fstdout.txt"),
+    "node-file-head": Case("HEAD", f"{NODE_FILES}/shared"),
+    "node-file-delete": Case("DELETE", f"{NODE_FILES}/{BELOW}/stdout.txt"),
+    "job-add": Case("POST", "/jobs", {**JOB, "id": "Other"}),
+    "job-list": Case("GET", "/jobs"),
+    "job-get": Case("GET", "/jobs/JOB"),
+    "job-patch": Case("PATCH", "/jobs/Job", {"priority": 5}),
+    "job-put": Case("PUT", "/jobs/Job", {"poolInfo": {"poolId": "Pool"}}),
+    "job-delete": Case("DELETE", "/jobs/Job"),
+    "job-disable": Case("POST", "/jobs/Job/disable", {"disableTasks": "requeue"}),
+    "job-enable": Case("POST", "/jobs/Job/enable"),
+    "job-terminate": Case("POST", "/jobs/Job/terminate", {"terminateReason": "done"}),
+    "job-taskcounts": Case("GET", "/jobs/Job/taskcounts"),
+    "task-add": Case("POST", "/jobs/Job/tasks", {**TASK, "id": "Other"}),
+    "task-addcollection": Case("POST", "/jobs/Job/addtaskcollection", COLLECTION),
+    "task-list": Case("GET", "/jobs/Job/tasks"),
+    "task-get": Case("GET", "/jobs/Job/tasks/Task"),
+    "task-put": Case("PUT", "/jobs/Job/tasks/Task", {"constraints": {"retentionTime": "P1D"}}),
+    "task-delete": Case("DELETE", "/jobs/Job/tasks/Task"),
+    "task-terminate": Case("POST", "/jobs/Job/tasks/Waiting/terminate"),
+    "task-reactivate": Case("POST", "/jobs/Job/tasks/Task/reactivate"),
+    "task-subtasks": Case("GET", "/jobs/Job/tasks/Task/subtasksinfo"),
+    "task-explain": Case("GET", "/jobs/Job/tasks/Waiting/explain"),
+    "task-files-list": Case("GET", f"{FILES}?recursive=true"),
+    "task-file-get": Case("GET", f"{FILES}/wd%2Fout", headers={"ocp-range": "bytes=2-5"}),
+    "task-file-head": Case("HEAD", f"{FILES}/stdout.txt"),
+    "task-file-delete": Case("DELETE", f"{FILES}/stdout.txt"),
+    "alive": Case("GET", "/alive", signed=False, version=None),
+    "ready": Case("GET", "/ready", signed=False, version=None),
+}
+"""By name."""
+
+ERRORS: dict[str, Case] = {
+    "MissingRequiredHeader": Case("GET", "/pools", signed=False),
+    "InvalidHeaderValue": Case("GET", "/jobs/Job", headers={"if-modified-since": "once"}),
+    "InvalidAuthenticationInfo": Case(
+        "GET", "/pools", headers={"authorization": "Basic dTpw"}, signed=False
+    ),
+    "AuthenticationFailed": Case(
+        "GET", "/pools", headers={"authorization": f"SharedKey {ACCOUNT}:d3Jvbmc="}, signed=False
+    ),
+    "MissingRequiredQueryParameter": Case("GET", "/pools", version=None),
+    "UnsupportedRequestVersion": Case("GET", "/pools", version="2001-01-01"),
+    "InvalidQueryParameterValue": Case("GET", "/pools?$filter=colour%20eq%20'red'"),
+    "OutOfRangeQueryParameterValue": Case("GET", "/pools?maxresults=0"),
+    "InvalidRequestBody": Case("POST", "/pools", b"{"),
+    "MissingRequiredProperty": Case("POST", "/pools", {"id": "x"}),
+    "InvalidPropertyValue": Case("POST", "/jobs", {**JOB, "priority": 5000}),
+    "EmptyMetadataKey": Case("PATCH", "/pools/Pool", {"metadata": [{"name": ""}]}),
+    "MultipleConditionHeadersNotSupported": Case(
+        "GET", "/jobs/Job", headers={"if-match": "a", "if-none-match": "b"}
+    ),
+    "TaskDependencyListTooLong": Case(
+        "POST",
+        "/jobs/Job/tasks",
+        {"id": "x", "commandLine": "x", "dependsOn": {"taskIds": ["x" * 64_001]}},
+    ),
+    "InvalidUri": Case("GET", "/pools/%ff"),
+    "ResourceNotFound": Case("GET", "/fish"),
+    "PoolNotFound": Case("GET", "/pools/none"),
+    "NodeNotFound": Case("GET", "/pools/Pool/nodes/none"),
+    "JobNotFound": Case("GET", "/jobs/none"),
+    "TaskNotFound": Case("GET", "/jobs/Job/tasks/none"),
+    "FileNotFound": Case("GET", f"{FILES}/none"),
+    "UnsupportedHttpVerb": Case("PUT", "/pools", {}),
+    "OperationInvalidForCurrentState": Case("DELETE", f"{FILES}/wd"),
+    "PoolExists": Case("POST", "/pools", {**POOL, "id": "pOOL"}),
+    "InvalidApplicationPackageReferences": Case(
+        "POST", "/pools", {**POOL, "applicationPackageReferences": [{"applicationId": "blender"}]}
+    ),
+    "JobExists": Case("POST", "/jobs", JOB),
+    "TaskExists": Case("POST", "/jobs/Job/tasks", TASK),
+    "TaskCompleted": Case("POST", "/jobs/Job/tasks/Task/terminate"),
+    "ConditionNotMet": Case("PATCH", "/jobs/Job", {}, headers={"if-match": "0x0"}),
+    "NotModified": Case("GET", "/jobs/Job", headers={"if-none-match": "*"}),
+    "RequestBodyTooLarge": Case("POST", "/pools", b" " * (1 << 21)),
+    "InvalidRange": Case("GET", f"{FILES}/stdout.txt", headers={"ocp-range": "bytes=8-"}),
+    "NotImplementedYet": Case("POST", "/jobschedules", {}),
+}
+"""By class. The others depend on states that the fake service does not have; see the test."""

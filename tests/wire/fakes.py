@@ -1,0 +1,517 @@
+"""A service that obeys at once: no nodes to wait for, no scheduler, everything in memory.
+
+It carries out just enough of what an engine does for every operation to have an answer, so that
+the REST edge can be tested alone. Files are a dictionary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from penstock.domain import changes as c
+from penstock.domain.conditions import Conditions
+from penstock.domain.instants import SECOND_US
+from penstock.domain.records import (
+    Counts,
+    Detail,
+    Failure,
+    JobRecord,
+    NodeRecord,
+    PoolRecord,
+    TaskRecord,
+)
+from penstock.domain.refusals import (
+    JobExists,
+    JobNotFound,
+    NodeNotFound,
+    NodeStateUnusable,
+    PoolBeingDeleted,
+    PoolExists,
+    PoolNotFound,
+    Refusal,
+    TaskCompleted,
+    TaskDependenciesNotSpecifiedOnJob,
+    TaskExists,
+    TaskNotCompleted,
+    TaskNotFound,
+)
+from penstock.domain.specs.common import TaskConstraints, encode_spec
+from penstock.domain.specs.job import JobPatch, JobSpec
+from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
+from penstock.domain.specs.task import TaskSpec
+from penstock.domain.states import (
+    AllocationState,
+    JobState,
+    NodeState,
+    PoolState,
+    TaskResult,
+    TaskState,
+)
+from penstock.engine.service import FileAnswer
+from penstock.messages import FileInfo
+from penstock.scheduler.reasons import Reason
+from penstock.store.contract import Store
+from penstock.store.memory import MemoryStore
+
+NOON_US = 1_704_110_400 * SECOND_US
+"""2024-01-01T12:00:00Z, when the fake's time begins."""
+
+
+class FakeFile(FileAnswer):
+    """What a node says; remembers whether it was closed."""
+
+    def __init__(
+        self,
+        status: str,
+        info: FileInfo | None = None,
+        chunks: Sequence[bytes] = (),
+        error: Exception | None = None,
+    ) -> None:
+        self.status, self.info = status, info
+        self.chunks, self.error = chunks, error
+        self.closed = False
+
+    async def body(self) -> AsyncIterator[bytes]:
+        for chunk in self.chunks:
+            yield chunk
+        if self.error is not None:
+            raise self.error
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class FakeService:
+    """A `Service`."""
+
+    def __init__(self, now_us: int = NOON_US) -> None:
+        self.memory = MemoryStore()
+        self.store: Store = self.memory
+        self.heard: list[tuple[Any, ...]] = []  # arguments that change nothing here
+        self.now_us = now_us
+        self.files: dict[str, bytes] = {}
+        self.directories: set[str] = set()
+        self.given: list[FakeFile] = []
+        self.node_away = False
+        self.cut_after: int | None = None
+        self._last_no = 0
+
+    def now(self) -> int:
+        """The pretended time; it moves by a second with each change."""
+        return self.now_us
+
+    def _no(self) -> int:
+        self._last_no += 1
+        return self._last_no
+
+    async def _keep(self, *changes: c.Change) -> None:
+        self.now_us += SECOND_US
+        await self.memory.commit(changes, self.memory.revision, self._last_no + 1)
+
+    # --- pools
+
+    async def add_pool(self, account: str, spec: PoolSpec) -> PoolRecord:
+        if await self.store.pool(account, spec.id):
+            raise PoolExists
+        at = self.now_us
+        pool = PoolRecord(
+            no=self._no(),
+            account=account,
+            spec=spec,
+            state=PoolState.ACTIVE,
+            state_us=at,
+            allocation=AllocationState.STEADY,
+            allocation_us=at,
+            created_us=at,
+            modified_us=at,
+            dedicated_nodes=spec.target_dedicated_nodes or 0,
+            low_priority_nodes=spec.target_low_priority_nodes or 0,
+        )
+        nodes = [self._node(pool, index, True) for index in range(pool.dedicated_nodes)]
+        nodes += [self._node(pool, index, False) for index in range(pool.low_priority_nodes)]
+        await self._keep(c.PutPool(pool), *(c.PutNode(node) for node in nodes))
+        return pool
+
+    def _node(self, pool: PoolRecord, index: int, dedicated: bool) -> NodeRecord:
+        return NodeRecord(
+            no=self._no(),
+            pool_no=pool.no,
+            account=pool.account,
+            id=f"node-{index}-{'d' if dedicated else 'p'}",
+            dedicated=dedicated,
+            slots=pool.spec.task_slots_per_node or 1,
+            vm_size=pool.spec.vm_size,
+            state=NodeState.IDLE,
+            state_us=self.now_us,
+            allocated_us=self.now_us,
+            booted_us=self.now_us,
+            address="127.1.0.1",
+            agent_version="0.1.0",
+        )
+
+    async def pool(self, account: str, pool_id: str, when: Conditions) -> PoolRecord:
+        pool = await self.store.pool(account, pool_id)
+        if pool is None:
+            raise PoolNotFound
+        when.check(pool.modified_us)
+        return pool
+
+    async def _change_pool(self, pool: PoolRecord, **changed: Any) -> PoolRecord:
+        new = replace(pool, modified_us=self.now_us, **changed)
+        await self._keep(c.PutPool(new))
+        return new
+
+    async def patch_pool(
+        self, account: str, pool_id: str, patch: PoolPatch, when: Conditions
+    ) -> PoolRecord:
+        pool = await self.pool(account, pool_id, when)
+        return await self._change_pool(pool, spec=merged(pool.spec, patch))
+
+    async def replace_pool_properties(
+        self, account: str, pool_id: str, new: PoolReplacement
+    ) -> PoolRecord:
+        pool = await self.pool(account, pool_id, Conditions())
+        spec = replace(pool.spec, start_task=new.start_task, metadata=new.metadata)
+        return await self._change_pool(pool, spec=spec)
+
+    async def delete_pool(self, account: str, pool_id: str, when: Conditions) -> None:
+        pool = await self.pool(account, pool_id, when)
+        if pool.state is PoolState.DELETING:
+            raise PoolBeingDeleted
+        await self._change_pool(pool, state=PoolState.DELETING)
+
+    async def resize_pool(
+        self, account: str, pool_id: str, resize: Resize, when: Conditions
+    ) -> PoolRecord:
+        pool = await self.pool(account, pool_id, when)
+        spec = replace(
+            pool.spec,
+            target_dedicated_nodes=resize.target_dedicated_nodes or 0,
+            target_low_priority_nodes=resize.target_low_priority_nodes or 0,
+        )
+        return await self._change_pool(pool, spec=spec, allocation=AllocationState.RESIZING)
+
+    async def stop_resize(self, account: str, pool_id: str, when: Conditions) -> PoolRecord:
+        pool = await self.pool(account, pool_id, when)
+        failure = Failure("usererror", "ResizeStopped", "The resize was stopped.")
+        return await self._change_pool(
+            pool, allocation=AllocationState.STEADY, resize_errors=(failure,)
+        )
+
+    async def remove_nodes(
+        self, account: str, pool_id: str, removal: NodeRemoval, when: Conditions
+    ) -> PoolRecord:
+        pool = await self.pool(account, pool_id, when)
+        for name in removal.node_list:
+            node = await self.store.node(pool.no, name)
+            if node is None:
+                raise NodeNotFound
+            await self._keep(c.DropNode(node.no))
+        left = pool.dedicated_nodes - len(removal.node_list)
+        return await self._change_pool(pool, dedicated_nodes=left)
+
+    # --- jobs
+
+    async def add_job(self, account: str, spec: JobSpec) -> JobRecord:
+        if await self.store.job(account, spec.id):
+            raise JobExists
+        at = self.now_us
+        job = JobRecord(
+            no=self._no(),
+            account=account,
+            spec=spec,
+            state=JobState.ACTIVE,
+            state_us=at,
+            created_us=at,
+            modified_us=at,
+        )
+        await self._keep(c.PutJob(job))
+        return job
+
+    async def job(self, account: str, job_id: str, when: Conditions) -> JobRecord:
+        job = await self.store.job(account, job_id)
+        if job is None:
+            raise JobNotFound
+        when.check(job.modified_us)
+        return job
+
+    async def _change_job(self, job: JobRecord, **changed: Any) -> JobRecord:
+        new = replace(job, modified_us=self.now_us, **changed)
+        await self._keep(c.PutJob(new))
+        return new
+
+    async def _move_job(self, job: JobRecord, state: JobState, **changed: Any) -> JobRecord:
+        return await self._change_job(
+            job,
+            state=state,
+            state_us=self.now_us,
+            previous_state=job.state,
+            previous_state_us=job.state_us,
+            **changed,
+        )
+
+    async def patch_job(
+        self, account: str, job_id: str, patch: JobPatch, when: Conditions
+    ) -> JobRecord:
+        job = await self.job(account, job_id, when)
+        return await self._change_job(job, spec=merged(job.spec, patch))
+
+    async def replace_job(
+        self, account: str, job_id: str, new: JobPatch, when: Conditions
+    ) -> JobRecord:
+        return await self.patch_job(account, job_id, replace(new, priority=new.priority or 0), when)
+
+    async def delete_job(self, account: str, job_id: str, when: Conditions, *, force: bool) -> None:
+        self.heard.append(("delete_job", force))
+        await self._keep(c.DropJob((await self.job(account, job_id, when)).no))
+
+    async def terminate_job(
+        self, account: str, job_id: str, reason: str | None, when: Conditions, *, force: bool
+    ) -> JobRecord:
+        self.heard.append(("terminate_job", reason, force))
+        job = await self.job(account, job_id, when)
+        return await self._move_job(
+            job,
+            JobState.COMPLETED,
+            end_us=self.now_us,
+            terminate_reason=reason or "UserTerminate",
+        )
+
+    async def disable_job(self, account: str, job_id: str, how: str, when: Conditions) -> JobRecord:
+        self.heard.append(("disable_job", how))
+        return await self._move_job(await self.job(account, job_id, when), JobState.DISABLED)
+
+    async def enable_job(self, account: str, job_id: str, when: Conditions) -> JobRecord:
+        return await self._move_job(await self.job(account, job_id, when), JobState.ACTIVE)
+
+    # --- tasks
+
+    async def add_tasks(
+        self, account: str, job_id: str, specs: Sequence[TaskSpec]
+    ) -> Sequence[TaskRecord | Refusal]:
+        job = await self.job(account, job_id, Conditions())
+        return [await self._add_task(job, spec) for spec in specs]
+
+    async def _add_task(self, job: JobRecord, spec: TaskSpec) -> TaskRecord | Refusal:
+        if spec.depends_on is not None and not job.spec.uses_task_dependencies:
+            return TaskDependenciesNotSpecifiedOnJob()
+        if await self.store.task(job.no, spec.id):
+            return TaskExists()
+        at = self.now_us
+        constraints = spec.constraints or TaskConstraints()
+        retries = constraints.max_task_retry_count or 0
+        task = TaskRecord(
+            no=self._no(),
+            job_no=job.no,
+            id=spec.id,
+            state=TaskState.ACTIVE,
+            state_us=at,
+            created_us=at,
+            modified_us=at,
+            slots=spec.required_slots or 1,
+            max_retries=retries,
+        )
+        filled = replace(spec, constraints=replace(constraints, max_task_retry_count=retries))
+        counts = (await self.store.counts(job.no)).tasks
+        counts = replace(counts, active=counts.active + 1)
+        await self._keep(c.AddTask(task, encode_spec(filled)), c.SetCounts(job.no, counts, counts))
+        return task
+
+    async def task(
+        self, account: str, job_id: str, task_id: str, when: Conditions
+    ) -> tuple[TaskRecord, bytes]:
+        job = await self.job(account, job_id, Conditions())
+        found = await self.store.task(job.no, task_id)
+        if found is None:
+            raise TaskNotFound
+        when.check(found[0].modified_us)
+        return found
+
+    async def put_task(self, old: TaskRecord, spec: bytes, **changed: Any) -> TaskRecord:
+        """Replace a task's record, as a run would."""
+        new = replace(old, **changed)
+        await self._keep(c.DropTask(old), c.AddTask(new, spec))
+        return new
+
+    async def run(self, account: str, job_id: str, task_id: str, exit_code: int = 0) -> TaskRecord:
+        """Pretend that the task ran on the first node of its job's pool."""
+        job = await self.job(account, job_id, Conditions())
+        old, spec = await self.task(account, job_id, task_id, Conditions())
+        pool = await self.store.pool(account, job.pool_id)
+        assert pool is not None
+        node = await self.store.node(pool.no, "node-0-d")
+        assert node is not None
+        at = self.now_us
+        failure = Failure(
+            "usererror",
+            "FailureExitCode",
+            "The task exited with an exit code representing a failure",
+            (Detail("Message", f"exit code {exit_code}"),),
+        )
+        counts = Counts(succeeded=int(exit_code == 0), failed=int(exit_code != 0))
+        await self._keep(c.SetCounts(job.no, counts, counts))
+        return await self.put_task(
+            old,
+            spec,
+            state=TaskState.COMPLETED,
+            state_us=at + SECOND_US,
+            previous_state=TaskState.RUNNING,
+            previous_state_us=at,
+            start_us=at,
+            end_us=at + SECOND_US,
+            exit_code=exit_code,
+            result=TaskResult.FAILURE if exit_code else TaskResult.SUCCESS,
+            failure=failure if exit_code else None,
+            attempt=1,
+            pool_id=pool.id,
+            node_id=node.id,
+            node_no=node.no,
+        )
+
+    async def update_task(
+        self,
+        account: str,
+        job_id: str,
+        task_id: str,
+        constraints: TaskConstraints,
+        when: Conditions,
+    ) -> TaskRecord:
+        old, spec = await self.task(account, job_id, task_id, when)
+        document = msgspec.json.decode(spec)
+        document["constraints"] = msgspec.json.decode(encode_spec(constraints))
+        return await self.put_task(old, msgspec.json.encode(document), modified_us=self.now_us)
+
+    async def delete_task(self, account: str, job_id: str, task_id: str, when: Conditions) -> None:
+        task, _ = await self.task(account, job_id, task_id, when)
+        await self._keep(c.DropTask(task))
+
+    async def terminate_task(
+        self, account: str, job_id: str, task_id: str, when: Conditions
+    ) -> None:
+        old, spec = await self.task(account, job_id, task_id, when)
+        if old.state is TaskState.COMPLETED:
+            raise TaskCompleted
+        failure = Failure("usererror", "TaskEnded", "The task was ended by user request")
+        await self.put_task(
+            old,
+            spec,
+            state=TaskState.COMPLETED,
+            state_us=self.now_us,
+            previous_state=old.state,
+            previous_state_us=old.state_us,
+            end_us=self.now_us,
+            result=TaskResult.FAILURE,
+            failure=failure,
+        )
+
+    async def reactivate_task(
+        self, account: str, job_id: str, task_id: str, when: Conditions
+    ) -> None:
+        old, spec = await self.task(account, job_id, task_id, when)
+        if old.state is not TaskState.COMPLETED:
+            raise TaskNotCompleted
+        await self.put_task(
+            old,
+            spec,
+            state=TaskState.ACTIVE,
+            state_us=self.now_us,
+            previous_state=old.state,
+            previous_state_us=old.state_us,
+            end_us=None,
+            result=None,
+            failure=None,
+        )
+
+    async def why(self, account: str, job_id: str, task_id: str) -> Sequence[Reason]:
+        return [Reason("PoolMissing", "There is no pool 'pool'.", "Create it, or move the job.")]
+
+    # --- files
+
+    async def ask_file(
+        self,
+        node: NodeRecord,
+        root: str,
+        what: str,
+        path: str = "",
+        *,
+        recursive: bool = False,
+        start: int | None = None,
+        end: int | None = None,
+        modified_since_us: int | None = None,
+        unmodified_since_us: int | None = None,
+    ) -> FileAnswer:
+        self.heard.append((what, node.id, root, path, recursive, start, end))
+        if self.node_away:
+            raise NodeStateUnusable
+        answer = self._look(root, what, path, recursive, start, end)
+        if answer.status == "ok" and path:
+            if modified_since_us is not None and modified_since_us >= NOON_US:
+                answer = FakeFile("notmodified")
+            elif unmodified_since_us is not None and unmodified_since_us < NOON_US:
+                answer = FakeFile("condition")
+        self.given.append(answer)
+        return answer
+
+    def _look(
+        self, root: str, what: str, path: str, recursive: bool, start: int | None, end: int | None
+    ) -> FakeFile:
+        if what == "list":
+            return FakeFile("ok", None, [msgspec.json.encode(self._below(root, recursive))])
+        full = f"{root}/{path}" if root else path
+        if full in self.directories:
+            return self._look_at_directory(what, path, recursive)
+        if full not in self.files:
+            return FakeFile("notfound")
+        content = self.files[full]
+        if what == "delete":
+            del self.files[full]
+            return FakeFile("ok")
+        if what == "stat":
+            return FakeFile("ok", _info(path, content))
+        if start is not None and start >= len(content):
+            return FakeFile("range")
+        part = content[start or 0 : len(content) if end is None else end + 1]
+        info = replace(_info(path, content), start=start or 0, length=len(part))
+        chunks = [part[at : at + 65536] for at in range(0, len(part), 65536)]
+        if self.cut_after is None:
+            return FakeFile("ok", info, chunks)
+        return FakeFile("ok", info, chunks[: self.cut_after], ConnectionResetError("gone"))
+
+    def _look_at_directory(self, what: str, path: str, recursive: bool) -> FakeFile:
+        if what == "stat":
+            info = FileInfo(name=path, directory=True, modified_us=NOON_US, mode=0o40755)
+            return FakeFile("ok", info)
+        if what == "delete" and recursive:
+            return FakeFile("ok")
+        return FakeFile("directory")
+
+    def _below(self, root: str, recursive: bool) -> list[FileInfo]:
+        start = f"{root}/" if root else ""
+        found = [
+            _info(full.removeprefix(start), content)
+            for full, content in self.files.items()
+            if full.startswith(start)
+        ]
+        found += [
+            FileInfo(name=name.removeprefix(start), directory=True, modified_us=NOON_US)
+            for name in self.directories
+            if name.startswith(start)
+        ]
+        return [info for info in found if recursive or "/" not in info.name]
+
+
+def _info(name: str, content: bytes) -> FileInfo:
+    size = len(content)
+    return FileInfo(
+        name=name, directory=False, size=size, length=size, modified_us=NOON_US, mode=0o100644
+    )
+
+
+def merged(spec: Any, patch: PoolPatch | JobPatch) -> Any:
+    """The specification with all that the patch sets."""
+    values = {name: getattr(patch, name) for name in patch.__struct_fields__}
+    return replace(spec, **{name: value for name, value in values.items() if value is not None})
