@@ -427,6 +427,7 @@ class FakeService:
         )
 
     async def why(self, account: str, job_id: str, task_id: str) -> Sequence[Reason]:
+        self.heard.append((account, job_id, task_id))
         return [Reason("PoolMissing", "There is no pool 'pool'.", "Create it, or move the job.")]
 
     # --- files
