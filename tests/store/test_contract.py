@@ -101,7 +101,8 @@ def test_a_new_store_is_empty(backend: Backend) -> None:
         saved = await store.load()
         assert (saved.revision, saved.next_no) == (0, 1)
         assert not saved.pools
-        assert not list(saved.tasks)
+        assert not list(saved.waiting)
+        assert not saved.running
         assert await store.pool(ACCOUNT, "pool") is None
         assert (await store.counts(1)).tasks == Counts()
 
@@ -113,7 +114,8 @@ def test_everything_comes_back_after_reopening(backend: Backend) -> None:
     counts = c.SetCounts(3, Counts(active=1, failed=1), Counts(active=1, failed=3))
 
     async def scenario(store: Store) -> None:
-        waiting = a_task(no=4, ending=None)
+        waiting = a_task(no=4, affinity="TVM:x", depends=FULL_TASK.depends)
+        running = a_task(no=5, name="runs", state=TaskState.RUNNING, node_no=2)
         await put(
             store,
             c.PutPool(a_pool()),
@@ -121,6 +123,7 @@ def test_everything_comes_back_after_reopening(backend: Backend) -> None:
             c.PutJob(a_job(uses_task_dependencies=True)),
             c.AddTask(FULL_TASK, b"{1}"),
             c.AddTask(waiting, b"{2}"),
+            c.AddTask(running, b"{3}"),
             c.PutChore(chore),
             counts,
         )
@@ -131,7 +134,8 @@ def test_everything_comes_back_after_reopening(backend: Backend) -> None:
         assert list(saved.pools) == [a_pool()]
         assert list(saved.nodes) == [a_node()]
         assert [job.id for job in saved.jobs] == ["job"]
-        assert list(saved.tasks) == [waiting], "completed tasks need no memory"
+        assert [task.no for task in saved.waiting] == [4], "completed tasks need no memory"
+        assert list(saved.running) == [running]
         assert saved.satisfied == {3: ["Whole"]}
         assert list(saved.chores) == [chore]
         assert saved.counts[3].slots.failed == 3
@@ -237,7 +241,7 @@ def test_a_commit_without_space_changes_nothing(backend: Backend) -> None:
             await store.commit([c.PutPool(a_pool()), *many], Revision(1), 500)
         saved = await store.load()
         assert (saved.revision, saved.next_no, list(saved.pools)) == (1, 1000, [])
-        assert not list(saved.tasks)
+        assert not list(saved.waiting)
 
     backend.use(scenario)
 

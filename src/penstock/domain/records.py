@@ -212,6 +212,16 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     exit_conditions: ExitConditions | None = None
 
 
+class WaitingTask(msgspec.Struct, frozen=True, gc=False):
+    """What scheduling needs of a task that waits; there may be a million of them."""
+
+    no: int
+    job_no: int
+    slots: int
+    affinity: str | None = None
+    depends: Dependencies | None = None
+
+
 class Chore(msgspec.Struct, frozen=True, kw_only=True):
     """A message to a node that is sent until the node says that it is done."""
 

@@ -15,6 +15,7 @@ from penstock.domain.records import (
     NodeRecord,
     PoolRecord,
     TaskRecord,
+    WaitingTask,
     key_of,
 )
 from penstock.domain.states import JobState, NodeState, SchedulingState, TaskResult, TaskState
@@ -113,19 +114,15 @@ class State:
             state.apply(c.PutJob(job))
         for job_no, satisfied in saved.satisfied.items():
             state.books[job_no] = DependencyBook(satisfied)
-        for task in saved.tasks:
-            state._restore(task)
+        for waiting in saved.waiting:
+            state._wait(waiting)
+        for task in saved.running:
+            state._run(task)
+            if task.node_no is not None:
+                state.queue_of(task.job_no).began(task.job_no, task.node_no, task.slots)
         for chore in saved.chores:
             state.chores[chore.no] = chore
         return state
-
-    def _restore(self, task: TaskRecord) -> None:
-        if task.state is TaskState.ACTIVE:
-            self._wait(task)
-        else:
-            self._run(task)
-            if task.node_no is not None:
-                self.queue_of(task.job_no).began(task.job_no, task.node_no, task.slots)
 
     # --- finding -----------------------------------------------------------------------------
 
@@ -301,7 +298,7 @@ class State:
         elif task.satisfies and task.job_no in self.books:
             self.books[task.job_no].unsatisfy(task.id)
 
-    def _wait(self, task: TaskRecord) -> None:
+    def _wait(self, task: TaskRecord | WaitingTask) -> None:
         then = (task.slots, task.affinity)
         if task.depends is None or self.books[task.job_no].add(task.no, task.depends, then):
             self.enqueue(task.job_no, task.no, task.slots, task.affinity)

@@ -16,6 +16,7 @@ from penstock.domain.records import (
     NodeRecord,
     PoolRecord,
     TaskRecord,
+    WaitingTask,
 )
 
 Revision = NewType("Revision", int)
@@ -50,7 +51,8 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     nodes: Sequence[NodeRecord]
     jobs: Sequence[JobRecord]
     counts: dict[int, JobCounts]  # by job number
-    tasks: Iterable[TaskRecord]  # all that are not completed, oldest first; read once, lazily
+    waiting: Iterable[WaitingTask]  # the active tasks, oldest first; read once, lazily
+    running: Sequence[TaskRecord]  # all others that are not completed
     satisfied: dict[int, list[str]]  # by job number: ids of completed tasks that satisfy
     chores: Sequence[Chore]
 

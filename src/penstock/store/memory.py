@@ -14,6 +14,7 @@ from penstock.domain.records import (
     NodeRecord,
     PoolRecord,
     TaskRecord,
+    WaitingTask,
     key_of,
 )
 from penstock.domain.states import TaskState
@@ -49,10 +50,15 @@ class MemoryStore:
             nodes=list(self.nodes.values()),
             jobs=list(self.jobs.values()),
             counts=dict(self.job_counts),
-            tasks=[
+            waiting=[
+                WaitingTask(task.no, task.job_no, task.slots, task.affinity, task.depends)
+                for _, task in sorted(self.tasks.items())
+                if task.state is TaskState.ACTIVE
+            ],
+            running=[
                 task
                 for _, task in sorted(self.tasks.items())
-                if task.state is not TaskState.COMPLETED
+                if task.state in (TaskState.PREPARING, TaskState.RUNNING)
             ],
             satisfied={
                 no: [t.id for t in self.tasks.values() if t.job_no == no and t.satisfies]

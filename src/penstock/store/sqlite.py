@@ -25,8 +25,10 @@ from penstock.domain.records import (
     NodeRecord,
     PoolRecord,
     TaskRecord,
+    WaitingTask,
     key_of,
 )
+from penstock.domain.specs.task import Dependencies
 from penstock.domain.states import TaskState
 from penstock.store.contract import (
     JobCounts,
@@ -53,6 +55,7 @@ SCHEMA: Final = 1
 _T = TypeVar("_T")
 _TASK = ", ".join(TASK_COLUMNS)
 _T_TASK = ", ".join(f"t.{column}" for column in TASK_COLUMNS)
+_RUNNING = f"{int(TaskState.PREPARING)}, {int(TaskState.RUNNING)}"
 _INSERT_TASK = f"INSERT INTO task ({_TASK}, key) VALUES ({', '.join('?' for _ in TASK_COLUMNS)}, ?)"
 _UPDATED = [column for column in TASK_COLUMNS if column not in ("no", "job_no", "id")]
 _UPDATE_TASK = f"UPDATE task SET {', '.join(f'{column} = ?' for column in _UPDATED)} WHERE no = ?"
@@ -121,7 +124,13 @@ class SqliteStore:
             nodes=[record(NodeRecord, row[0]) for row in self._rows("nodes")],
             jobs=jobs,
             counts={row[0]: _counts_of(row) for row in self._rows("all_counts")},
-            tasks=self._open_tasks(),
+            waiting=self._waiting(),
+            running=[
+                task_of(row)
+                for row in self._read.execute(
+                    f"SELECT {_TASK} FROM task WHERE state IN ({_RUNNING}) ORDER BY no"
+                )
+            ],
             satisfied={no: [row[0] for row in self._rows("satisfied", no)] for no in dependent},
             chores=[
                 Chore(no=no, node_no=node_no, job_no=job_no, message=message)
@@ -129,11 +138,13 @@ class SqliteStore:
             ],
         )
 
-    def _open_tasks(self) -> Iterator[TaskRecord]:
-        rows = self._read.execute(
-            f"SELECT {_TASK} FROM task WHERE state <> {int(TaskState.COMPLETED)} ORDER BY no"
-        )
-        return map(task_of, rows)
+    def _waiting(self) -> Iterator[WaitingTask]:
+        for no, job_no, slots, affinity, depends in self._read.execute(
+            "SELECT no, job_no, slots, affinity, depends FROM task"
+            f" WHERE state = {int(TaskState.ACTIVE)} ORDER BY no"
+        ):
+            wants = None if depends is None else record(Dependencies, depends)
+            yield WaitingTask(no, job_no, slots, affinity, wants)
 
     async def commit(self, changes: Sequence[c.Change], expect: Revision, next_no: int) -> Revision:
         """See `Store.commit`."""

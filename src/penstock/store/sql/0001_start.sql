@@ -109,7 +109,8 @@ CREATE UNIQUE INDEX task_key ON task (job_no, key);
 CREATE INDEX task_state ON task (job_no, state, key);
 CREATE INDEX task_failed ON task (job_no, key) WHERE result = 1;
 CREATE INDEX task_exit_code ON task (job_no, exit_code, key) WHERE exit_code <> 0;
-CREATE INDEX task_open ON task (no) WHERE state <> 3;
+CREATE INDEX task_waiting ON task (no) WHERE state = 0;
+CREATE INDEX task_running ON task (no) WHERE state IN (1, 2);
 CREATE INDEX task_files ON task (files_until_us) WHERE files_until_us IS NOT NULL;
 
 CREATE TABLE task_spec (
