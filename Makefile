@@ -1,0 +1,70 @@
+# Each target does all of its own set-up: a virtual environment in .venv, made again only when
+# pyproject.toml has changed, and Azurite in the user's cache, installed once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test check format sim bench azurite clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+quickstart: $(VENV)/quickstart.stamp ## run the main job on real input, in seconds
+	@$(BIN)/python examples/run.py examples/quickstart.py
+
+test: $(VENV)/develop.stamp azurite ## pass all tests; ARGS=... for pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/develop.stamp ## format, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(VENV)/develop.stamp ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+sim: $(VENV)/develop.stamp ## the simulation alone
+	@$(BIN)/python -m pytest tests/sim $(ARGS)
+
+bench: $(VENV)/develop.stamp ## measure against the floor of this machine
+	@$(BIN)/python -m bench.run $(ARGS)
+
+azurite: $(VENV)/develop.stamp ## install Azurite into the user's cache
+	@$(BIN)/python -m penstock.launch.azurite_install
+
+clean: ## remove what make made here; the user's cache stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/quickstart.stamp: pyproject.toml | $(BIN)/pip
+	@echo "Installing penstock into $(VENV)"
+	@$(PIP) install --editable '.[quickstart]'
+	@touch $@
+
+$(VENV)/develop.stamp: pyproject.toml | $(BIN)/pip
+	@echo "Installing penstock and the tools for its tests into $(VENV)"
+	@$(PIP) install --editable '.[test,check]'
+	@touch $@
+
+# Debian keeps ensurepip in a package of its own, so a machine with Python may lack it.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Penstock needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory _ensurepip
+	@echo "Making $(VENV)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+
+.PHONY: _ensurepip
+_ensurepip:
+	@test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		|| { echo "Install the package python3-venv first (apt-get install python3-venv)" >&2; exit 1; }
+	@echo "Installing python3-venv"
+	@apt-get update -qq </dev/null
+	@DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv \
+		</dev/null >/dev/null

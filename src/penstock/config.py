@@ -1,0 +1,162 @@
+"""The settings of one server, read once at start and passed down.
+
+A setting is a field of `Config`. Its name is the key in the file, ``PENSTOCK_`` and the name in
+capitals is its variable in the environment, and the command line calls it by its name with
+hyphens. `docs/configuration.md` explains each.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+import msgspec
+from msgspec import Meta
+
+ENVIRONMENT_PREFIX: Final = "PENSTOCK_"
+
+NODE_HOST_SETTINGS: Final = (
+    "orphan_after_s",
+    "kill_grace_s",
+    "max_processes",
+    "max_output_bytes",
+    "min_free_bytes",
+)
+"""The settings that `penstock agent` obeys; the others are the server's."""
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400 * 365)]
+
+
+class ConfigRefused(Exception):
+    """The settings cannot be used; the message names every mistake, one per line."""
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Batch account that `penstock serve` offers. `keys` are base64; each of them signs."""
+
+    name: Annotated[str, Meta(pattern="^[a-z0-9]{3,24}$")]
+    keys: Annotated[tuple[str, ...], Meta(min_length=1, max_length=2)]
+    storage: str = ""  # connection string of the linked storage account; empty: none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All settings of a server. Durations are in seconds, sizes in bytes."""
+
+    host: str = "127.0.0.1"
+    port: Port = 10600
+    tls_port: Port = 10643
+    tls_names: tuple[str, ...] = ()
+    data: str = ""  # empty: a directory per user
+    storage: str = ""  # empty: azurite for `up`, none for `serve`
+    ready_file: str = ""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    accounts: tuple[Account, ...] = ()
+
+    heartbeat_s: Seconds = 2.0  # between two signs of life of a node host
+    node_silent_s: Seconds = 30.0  # without one for this long, its nodes count as lost
+    max_connections: Count = 2000
+    max_body_bytes: Count = 1 << 20
+
+    orphan_after_s: Seconds = 3600.0  # without a server for this long a node host ends itself
+    kill_grace_s: Seconds = 2.0  # between asking a task to end and killing it
+    max_processes: Annotated[int, Meta(ge=0)] = 8192  # of a node host and its tasks; 0: no bound
+    max_output_bytes: Count = 1 << 30  # of stdout.txt, and of stderr.txt
+    min_free_bytes: Annotated[int, Meta(ge=0)] = 256 << 20  # of disk, else a task is ended
+
+    @classmethod
+    def read(
+        cls,
+        file: Mapping[str, object],
+        env: Mapping[str, str],
+        options: Mapping[str, object] | None = None,
+    ) -> Self:
+        """Put the settings together: options win over the environment, that over the file.
+
+        `env` may be the whole environment; only ``PENSTOCK_*`` is looked at. Options that are
+        None were not given. Raises ConfigRefused with every mistake in one message.
+        """
+        mistakes: list[str] = []
+        given: dict[str, tuple[str, object]] = {
+            name: (f"{name} in the file", value) for name, value in file.items()
+        }
+        for variable, text in _variables(env).items():
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            if name == "accounts":
+                mistakes.append(f"{variable}: accounts are set in the file")
+                continue
+            given[name] = (variable, _split(text) if name == "tls_names" else text)
+        for name, value in (options or {}).items():
+            if value is not None:
+                given[name] = (f"--{name.replace('_', '-')}", value)
+        values = dict(_checked(_kinds(cls), given, mistakes))
+        config = cls(**values)
+        if config.node_silent_s < 2 * config.heartbeat_s:
+            mistakes.append(
+                "node_silent_s: at least twice heartbeat_s, or nodes are lost by chance"
+            )
+        if mistakes:
+            raise ConfigRefused("\n".join(mistakes))
+        return config
+
+    def for_node_host(self) -> dict[str, str]:
+        """What a node host reads of these settings, as variables of its environment."""
+        return {
+            f"{ENVIRONMENT_PREFIX}{name.upper()}": str(getattr(self, name))
+            for name in NODE_HOST_SETTINGS
+        }
+
+
+def read_file(path: Path) -> dict[str, object]:
+    """Read a TOML file of settings. Raises ConfigRefused where that cannot be."""
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigRefused(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigRefused(f"{path} is not TOML: {error}") from None
+
+
+def _variables(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in env.items() if name.startswith(ENVIRONMENT_PREFIX)}
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _kinds(cls: type[Any]) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in fields(cls)}
+
+
+def _checked(
+    kinds: Mapping[str, Any], given: Mapping[str, tuple[str, object]], mistakes: list[str]
+) -> Iterable[tuple[str, Any]]:
+    for name, (where, value) in given.items():
+        if name not in kinds:
+            mistakes.append(f"{where}: no such setting{_nearest(name, kinds)}")
+            continue
+        try:
+            yield name, msgspec.convert(value, kinds[name], strict=not isinstance(value, str))
+        except msgspec.ValidationError as error:
+            mistakes.append(f"{where}: {error}{_choices(kinds[name])}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _choices(kind: Any) -> str:
+    if typing.get_origin(kind) is not Literal:
+        return ""
+    return f" (one of {', '.join(typing.get_args(kind))})"

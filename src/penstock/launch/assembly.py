@@ -1,0 +1,77 @@
+"""Putting a server together: store, engine, REST edge and link in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from random import SystemRandom
+
+from penstock.clock import Clock
+from penstock.engine.engine import Engine
+from penstock.engine.settings import EngineSettings
+from penstock.launch.linked_storage import ContainerUrls
+from penstock.launch.plan import Plan
+from penstock.launch.server import serve
+from penstock.store.sqlite import SqliteStore
+from penstock.wire.app import make_app
+from penstock.wire.link import link_routes
+from penstock.wire.settings import WireSettings
+
+log = logging.getLogger("penstock.server")
+
+_STOP_CHECK_S = 5
+
+
+async def run_server(plan: Plan, *, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
+    """Serve until `stop` is set. `on_ready` is called when a real request would succeed.
+
+    Raises StoreRefused when the database cannot be used.
+    """
+    clock = Clock()
+    store = SqliteStore.open(plan.data.database)
+    engine = Engine(store, clock.now_us, SystemRandom(), _engine_settings(plan, clock))
+    await engine.load()
+    running = asyncio.create_task(engine.run(), name="engine")
+    running.add_done_callback(lambda _: stop.set())  # without its engine a server is none
+    app = make_app(
+        engine,
+        WireSettings(
+            accounts={account.name: account.keys for account in plan.accounts},
+            now_us=clock.now_us,
+            body_limit=plan.config.max_body_bytes,
+        ),
+        engine.writable,
+        link_routes(engine, plan.agent_token),
+    )
+    try:
+        await serve(
+            app,
+            plan.listeners,
+            plan.tls,
+            max_connections=plan.config.max_connections,
+            stop=stop,
+            on_listening=on_ready,
+        )
+    finally:
+        running.cancel()
+        await asyncio.wait({running}, timeout=_STOP_CHECK_S)
+        await store.close()
+    if not running.cancelled():
+        running.result()
+
+
+def _engine_settings(plan: Plan, clock: Clock) -> EngineSettings:
+    config = plan.config
+    urls = ContainerUrls(
+        {account.name: account.storage for account in plan.accounts if account.storage},
+        clock.now_us,
+    )
+    return EngineSettings(
+        server_id=plan.data.server_id(),
+        node_silent_us=int(config.node_silent_s * 1_000_000),
+        heartbeat_s=config.heartbeat_s,
+        account_url=lambda _account: plan.listeners.endpoint,
+        storage_accounts=frozenset(urls.accounts),
+        container_url=urls.url,
+    )

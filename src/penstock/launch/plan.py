@@ -1,0 +1,22 @@
+"""What the assembly of a server is given: everything decided before the event loop runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from penstock.config import Account, Config
+from penstock.launch.datadir import DataDir
+from penstock.launch.listeners import Listeners
+from penstock.launch.tls import TlsFiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One server, ready to be put together."""
+
+    config: Config
+    data: DataDir
+    listeners: Listeners
+    tls: TlsFiles
+    accounts: tuple[Account, ...]  # at least one; `storage` is a connection string or empty
+    agent_token: str

@@ -1,0 +1,44 @@
+"""The signals that ask a server to stop, from its first moment to its last.
+
+One handler stays for the life of the process and does what the hour asks for: before the event
+loop runs, a signal unwinds the start; then it sets an event; while all is being stopped, it has
+nothing to add.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from types import FrameType
+from typing import Final
+
+_ASKED_TO_STOP: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class StopSignals:
+    """Takes over the signals at once, except those that the caller ignores, as nohup does."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._event: asyncio.Event | None = None
+        self._ignored = False
+        for number in _ASKED_TO_STOP:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._handle)
+
+    def set_event(self, event: asyncio.Event) -> None:
+        """From now on a signal sets this event of the running loop."""
+        self._event = event
+        self._loop = asyncio.get_running_loop()
+
+    def ignore(self) -> None:
+        """From now on a signal changes nothing: all is being stopped already."""
+        self._ignored = True
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        if self._ignored:
+            return
+        if self._event is None or self._loop is None or self._loop.is_closed():
+            sys.exit(0)
+        self._loop.call_soon_threadsafe(self._event.set)

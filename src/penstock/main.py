@@ -1,0 +1,247 @@
+"""The command line: `penstock up`, `penstock serve`, `penstock agent`.
+
+Nothing heavy is imported before it is known what is wanted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from penstock import __version__
+from penstock.config import Config, ConfigRefused, read_file
+from penstock.launch.exits import CannotStart, Exit
+
+_EXITS = """
+Exit codes: 0 stopped as asked, 1 failed, 2 bad options or settings, 3 the data directory is in
+use by another server, 4 a port cannot be had, 5 storage cannot be had, 6 the database cannot be
+opened.
+"""
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=f"""
+A batch compute service that speaks the Azure Batch REST API.
+
+Start here: `penstock up`, then paste the example that it prints.
+
+Each option may also be set in a TOML file (`--config`) or in the environment (`PENSTOCK_PORT`
+for `--port`). Options win over the environment, the environment over the file.
+{_EXITS}
+""",
+)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings in a TOML file.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Where all state lives; it survives a restart. Default: a directory per user.",
+    ),
+]
+Host = Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")]
+Port = Annotated[int | None, typer.Option(help="Port for http; 0 is a free one. Default: 10600.")]
+TlsPort = Annotated[int | None, typer.Option(help="Port for https, likewise. Default: 10643.")]
+ReadyFile = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Written as JSON when requests succeed; removed at the end."),
+]
+LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error. Default: info.")]
+
+
+@app.command(rich_help_panel="On one machine")
+def up(
+    *,
+    data: Data = None,
+    host: Host = None,
+    port: Port = None,
+    tls_port: TlsPort = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="azurite|none|CONNECTION_STRING",
+            help="The linked storage account. Default: azurite, installed once by itself.",
+        ),
+    ] = None,
+    ready_file: ReadyFile = None,
+    config: ConfigFile = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Run everything on this machine: server, nodes, storage.
+
+    The account is always `devbatchaccount1` with a published key, so keep it on addresses that
+    only you can reach. Ctrl-C or SIGTERM stops it with all that it started. Killed outright, it
+    needs no clean-up: the next `penstock up` takes over what was left.
+
+    For a script: `penstock up --port 0 --tls-port 0 --ready-file ready.json`
+    """
+    with _refusals():
+        settings, root = _settings(
+            config,
+            data=data,
+            host=host,
+            port=port,
+            tls_port=tls_port,
+            storage=storage,
+            ready_file=ready_file,
+            log_level=log_level,
+        )
+        from penstock.launch import up as launch
+
+        launch.up(settings, root, _announcer(settings, "Penstock is up"))
+
+
+@app.command(rich_help_panel="On several machines")
+def serve(
+    *,
+    config: ConfigFile = None,
+    data: Data = None,
+    host: Host = None,
+    port: Port = None,
+    tls_port: TlsPort = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="azurite|none|CONNECTION_STRING",
+            help="Linked to accounts that name none of their own. Default: none.",
+        ),
+    ] = None,
+    ready_file: ReadyFile = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Run a server alone; nodes come from `penstock agent` on other machines.
+
+    Accounts come from the settings file; without any, one is made and kept in the data
+    directory. The development key of `penstock up` is refused. Node hosts need the file
+    `agent.token` of the data directory.
+    """
+    with _refusals():
+        settings, root = _settings(
+            config,
+            data=data,
+            host=host,
+            port=port,
+            tls_port=tls_port,
+            storage=storage,
+            ready_file=ready_file,
+            log_level=log_level,
+        )
+        from penstock.launch import up as launch
+
+        launch.serve(settings, root, _announcer(settings, "Penstock serves"))
+
+
+@app.command(rich_help_panel="On several machines")
+def agent(
+    *,
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help="The server, http:// or https://.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A copy of the server's agent.token.")
+    ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Who vouches for an https server.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the nodes' directories live.")
+    ] = None,
+    join: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATADIR",
+            help="Instead of the others: the data directory of a server on this machine.",
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Host compute nodes on this machine. It dials out to the server and needs no open port.
+
+    `penstock agent --server https://batch.example:10643 --ca-file ca.pem --token-file agent.token
+    --data /var/lib/penstock-nodes`
+    """
+    with _refusals():
+        settings, _ = _settings(config, log_level=log_level)
+        from penstock.launch import node_host
+
+        if join is not None:
+            if server or token_file or ca_file or data:
+                raise CannotStart(Exit.USAGE, "--join takes no other option of the connection")
+            node_host.join(settings, join)
+        elif server is None or token_file is None or data is None:
+            raise CannotStart(Exit.USAGE, "give --server, --token-file and --data, or --join")
+        else:
+            node_host.dial(settings, server, token_file, data, ca_file)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"penstock {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Only carries --version."""
+
+
+def _settings(file: Path | None, **options: object) -> tuple[Config, Path]:
+    """Read the settings, start logging by them, give them with the data directory."""
+    from penstock.launch import logs
+    from penstock.launch.datadir import default_root
+
+    settings = Config.read(read_file(file) if file else {}, os.environ, options)
+    logs.set_up(settings.log_level)
+    root = Path(settings.data) if settings.data else default_root(os.environ, Path.home())
+    return settings, root
+
+
+def _announcer(settings: Config, title: str) -> Callable[..., None]:
+    from penstock.launch import ready
+
+    def announce(what: ready.Ready) -> None:
+        if settings.ready_file:
+            ready.write(Path(settings.ready_file), what)
+        ready.show(what, title)
+
+    return announce
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Tell a person why it cannot be, without a traceback."""
+    try:
+        yield
+    except ConfigRefused as reason:
+        _give_up(Exit.USAGE, str(reason))
+    except CannotStart as reason:
+        _give_up(reason.code, str(reason))
+
+
+def _give_up(code: Exit, reason: str) -> None:
+    sys.stderr.write("".join(f"penstock: {line}\n" for line in reason.splitlines()))
+    raise typer.Exit(int(code))
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="penstock")

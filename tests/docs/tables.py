@@ -1,0 +1,62 @@
+"""The tables of the documentation that are made from the code."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from penstock.wire.operations import OPERATIONS
+from penstock.wire.routing import Operation
+from penstock.wire.unsupported import UNSUPPORTED
+
+ROOT = Path(__file__).parents[2]
+
+
+def supported() -> str:
+    """Operations by area: those that work, and those that are answered with 501."""
+    works: dict[str, list[str]] = defaultdict(list)
+    missing: dict[str, list[str]] = defaultdict(list)
+    for operation in OPERATIONS:
+        (works if operation.handler else missing)[_area(operation)].append(operation.name)
+    areas = list(dict.fromkeys(_area(operation) for operation in OPERATIONS))
+    rows = [f"| {area} | {_cell(works[area])} | {_cell(missing[area])} |" for area in areas]
+    return "\n".join(["| | works | answers 501 so far |", "| --- | --- | --- |", *rows])
+
+
+def refused_parts() -> str:
+    """Properties that are refused, by the body that they are part of."""
+    parts: dict[str, list[str]] = defaultdict(list)
+    for part in UNSUPPORTED:
+        parts[part.body].append(f"`{part.property}`")
+    rows = [f"| {body} | {', '.join(names)} |" for body, names in parts.items()]
+    return "\n".join(["| body | refused when set |", "| --- | --- |", *rows])
+
+
+def between(document: str, name: str) -> str:
+    """The part of a document between the comments that name it."""
+    text = (ROOT / document).read_text("utf-8")
+    _, start, rest = text.partition(f"<!-- start: {name} -->\n")
+    part, end, _ = rest.partition(f"\n<!-- end: {name} -->")
+    assert start, f"{document} has no start of {name}"
+    assert end, f"{document} has no end of {name}"
+    return part
+
+
+def _area(operation: Operation) -> str:
+    parts = operation.path.strip("/").split("/")
+    if "files" in parts:
+        return "Files"
+    named = {"pools": "Pools", "jobs": "Jobs", "jobschedules": "Job schedules"}
+    if parts[0] == "pools" and "nodes" in parts:
+        return "Nodes"
+    if parts[0] == "jobs" and {"tasks", "addtaskcollection"} & set(parts):
+        return "Tasks"
+    return named.get(parts[0], "Certificates" if parts[0] == "certificates" else "Account")
+
+
+def _cell(names: list[str]) -> str:
+    return ", ".join(names) or "–"
+
+
+if __name__ == "__main__":
+    print(supported(), refused_parts(), sep="\n\n")
