@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Any, TypeVar
@@ -89,6 +90,7 @@ class Engine:
         self._links: dict[str, Link] = {}
         self._greeted: dict[str, Link] = {}  # connected in a turn that is not yet committed
         self._silent_since_us: dict[str, int] = {}
+        self._arrival = asyncio.Event()  # set, and replaced, when a host connects
         self._task_waiters: dict[int, list[asyncio.Future[int | None]]] = {}
         self._chore_waiters: dict[int, asyncio.Future[None]] = {}
 
@@ -189,6 +191,9 @@ class Engine:
             self._links[host] = self._greeted.pop(host)
             self._silent_since_us.pop(host, None)
             by_host[host] = list(first)
+        if turn.greetings:
+            arrival, self._arrival = self._arrival, asyncio.Event()
+            arrival.set()
         for node_no, instruction in turn.sends:
             node = self._state.nodes.get(node_no)
             if node is not None and node.host is not None:
@@ -331,6 +336,17 @@ class Engine:
             if answers:
                 link.send(answers)
 
+    async def _link_to(self, host: str) -> Link:
+        """The link to a host; one that has just gone, or not yet come back, is waited for."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.link_wait_s):
+                while host not in self._links and host in self._silent_since_us:
+                    await self._arrival.wait()
+        link = self._links.get(host)
+        if link is None:
+            raise NodeStateUnusable(Reason="the host of the node is not connected")
+        return link
+
     async def ask_file(
         self,
         node: NodeRecord,
@@ -345,9 +361,7 @@ class Engine:
         unmodified_since_us: int | None = None,
     ) -> FileAnswer:
         """See `Service.ask_file`."""
-        link = self._links.get(node.host or "")
-        if link is None:
-            raise NodeStateUnusable(Reason="the host of the node is not connected")
+        link = await self._link_to(node.host or "")
         question = AskFile(
             request=f"{self._random.getrandbits(128):032x}",
             node_no=node.no,

@@ -152,6 +152,6 @@ class Service(Protocol):
     ) -> FileAnswer:
         """Ask a node for its files; see `messages.AskFile`.
 
-        Raises NodeStateUnusable when its host is not there, does not answer in time, or has
-        too many such questions already.
+        Raises NodeStateUnusable when its host is not there or does not answer in time, and
+        ServerBusy when too many such questions wait.
         """

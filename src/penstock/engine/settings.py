@@ -22,6 +22,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     placements_in_turn: int = 1_000
     most_file_asks: int = 256  # questions about files that wait for an answer
     file_wait_s: float = 30.0
+    link_wait_s: float = 5.0  # how long a question waits for a host that may come back
     storage_accounts: frozenset[str] = frozenset()  # Batch accounts with linked storage
     account_url: Callable[[str], str] = "http://{}.localhost".format
     container_url: Callable[[str, str], str | None] = lambda _account, _container: None
