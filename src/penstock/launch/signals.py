@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
@@ -23,6 +25,8 @@ class StopSignals:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._event: asyncio.Event | None = None
         self._ignored = False
+        self._held = False
+        self._came_while_held = False
         for number in _ASKED_TO_STOP:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._handle)
@@ -36,9 +40,25 @@ class StopSignals:
         """From now on a signal changes nothing: all is being stopped already."""
         self._ignored = True
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let a signal wait until the block is left, so that nothing in it is half done."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._came_while_held:
+            self._came_while_held = False
+            self._act()
+
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        if self._ignored:
-            return
+        if self._held:
+            self._came_while_held = True
+        elif not self._ignored:
+            self._act()
+
+    def _act(self) -> None:
         if self._event is None or self._loop is None or self._loop.is_closed():
             sys.exit(0)
         self._loop.call_soon_threadsafe(self._event.set)

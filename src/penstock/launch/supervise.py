@@ -14,8 +14,8 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -29,6 +29,9 @@ _LONGEST_PAUSE_S: Final = 10.0
 _LONG_LIFE_S: Final = 30.0  # a child that lived so long is started again at once
 _LONGEST_LOG: Final = 16 << 20
 _KILL_WAIT_S: Final = 1.0  # how long the kernel may take to remove what was killed
+
+
+Undisturbed = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,14 +125,17 @@ class Keeper:
 class Supervisor:
     """All children of one server."""
 
-    def __init__(self) -> None:
+    def __init__(self, undisturbed: Undisturbed = nullcontext) -> None:
+        """`undisturbed` keeps signals out while a child is started and noted."""
         self.keepers: list[Keeper] = []
+        self._undisturbed = undisturbed
 
     def start(self, child: Child) -> Keeper:
         """Have this child from now on."""
         keeper = Keeper(child)
-        keeper.start()
-        self.keepers.append(keeper)
+        with self._undisturbed():
+            self.keepers.append(keeper)
+            keeper.start()
         return keeper
 
     async def run(self) -> None:

@@ -75,7 +75,7 @@ class _Start:
         stack.callback(self.listeners.close)
         self.token = self.data.token()
         self.data.announce(self.listeners.endpoint)
-        self.supervisor = Supervisor()
+        self.supervisor = Supervisor(self.signals.held)
         stack.callback(self.supervisor.stop, _CHILDREN_STOP_WITHIN_S)
         stack.callback(self.signals.ignore)
 

@@ -1,0 +1,49 @@
+"""Signals that ask a server to stop."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import os, signal
+from penstock.launch.signals import StopSignals
+signals = StopSignals()
+{body}
+print("went on", flush=True)
+"""
+
+
+def outcome(body: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(body=body)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+KILL = "os.kill(os.getpid(), signal.SIGTERM)"
+
+
+def test_a_signal_unwinds_the_start() -> None:
+    assert outcome(KILL) == (0, "")
+
+
+def test_a_signal_waits_for_what_must_not_be_half_done() -> None:
+    body = f"with signals.held():\n    {KILL}\n    print('whole', flush=True)"
+    assert outcome(body) == (0, "whole\n")
+
+
+def test_nothing_is_added_once_all_is_being_stopped() -> None:
+    assert outcome(f"signals.ignore()\n{KILL}") == (0, "went on\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_all_of_them_ask_to_stop(number: signal.Signals) -> None:
+    assert outcome(f"os.kill(os.getpid(), {int(number)})") == (0, "")
