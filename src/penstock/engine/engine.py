@@ -34,7 +34,7 @@ from penstock.engine.settle import settle
 from penstock.engine.state import State
 from penstock.engine.turn import Turn
 from penstock.engine.why import why
-from penstock.messages import AskFile, Heartbeat, Hello, Instruction, NumberedReport
+from penstock.messages import AskFile, Confirm, Heartbeat, Hello, Instruction, NumberedReport
 from penstock.scheduler.reasons import Reason
 from penstock.store.contract import Revision, Store, WriteFailed
 
@@ -194,6 +194,8 @@ class Engine:
         if turn.greetings:
             arrival, self._arrival = self._arrival, asyncio.Event()
             arrival.set()
+        for host, instruction in turn.answers:
+            by_host.setdefault(host, []).append(instruction)
         for node_no, instruction in turn.sends:
             node = self._state.nodes.get(node_no)
             if node is not None and node.host is not None:
@@ -321,20 +323,18 @@ class Engine:
         numbered = [r for r in reports if not isinstance(r, Heartbeat | Hello)]
         beats = [r for r in reports if isinstance(r, Heartbeat) and r.attempts]
 
-        async def believe(turn: Turn) -> list[Instruction]:
-            answers: list[Instruction] = []
+        async def believe(turn: Turn) -> None:
             for report in numbered:
-                confirm = await links.reported(turn, report)
+                await links.reported(turn, report)
                 settle(turn)
-                answers = [confirm]
+            if numbered:
+                turn.answers.append((link.host, Confirm(report=numbered[-1].report)))
             for beat in beats:
-                answers += links.stale_attempts(turn, beat)
-            return answers
+                for kill in links.stale_attempts(turn, beat):
+                    turn.answers.append((link.host, kill))
 
         if numbered or beats:
-            answers = await self._submit(believe)
-            if answers:
-                link.send(answers)
+            await self._submit(believe)
 
     async def _link_to(self, host: str) -> Link:
         """The link to a host; one that has just gone, or not yet come back, is waited for."""

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from penstock.domain import changes as c
 from penstock.domain.records import NodeRecord, StartTaskInfo
-from penstock.domain.refusals import Refusal
 from penstock.domain.states import NodeEvent, NodeState
 from penstock.engine import nodes, tasks
 from penstock.engine.occupancy import move_node
@@ -16,7 +15,6 @@ from penstock.engine.settings import EngineSettings
 from penstock.engine.turn import Turn
 from penstock.messages import (
     ChoreDone,
-    Confirm,
     DropNode,
     Heartbeat,
     Hello,
@@ -45,14 +43,6 @@ class Link:
         self.hello = hello
         self.send = send
         self.heard_us = now_us
-
-
-class LinkRefused(Refusal):
-    """The node host speaks another version of the link."""
-
-    status = 400
-    code = "LinkRefused"
-    message = "This node host speaks another version of the link than this server."
 
 
 def nodes_on(turn: Turn, host: str) -> list[NodeRecord]:
@@ -118,7 +108,7 @@ def stale_attempts(turn: Turn, beat: Heartbeat) -> list[KillTask]:
     ]
 
 
-async def reported(turn: Turn, report: NumberedReport) -> Confirm:
+async def reported(turn: Turn, report: NumberedReport) -> None:
     """Believe a report, once the turn is committed."""
     match report:
         case TaskEnded():
@@ -129,7 +119,6 @@ async def reported(turn: Turn, report: NumberedReport) -> Confirm:
             node = turn.node(report.node_no)
             if node is not None:
                 _about_node(turn, node, report)
-    return Confirm(report=report.report)
 
 
 def _chore_done(turn: Turn, report: ChoreDone) -> None:

@@ -38,6 +38,7 @@ class Turn:
         self.random = random
         self.sends: list[tuple[int, Instruction]] = []  # node number, what to tell its host
         self.greetings: list[tuple[str, list[Instruction]]] = []  # to hosts, before all else
+        self.answers: list[tuple[str, Instruction]] = []  # to hosts, for what they reported
         self.puts = 0
         self.touched_jobs: dict[int, str | None] = {}  # to settle; with an action on the job
         self.touched_nodes: dict[int, None] = {}
