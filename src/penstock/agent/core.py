@@ -1,0 +1,811 @@
+"""The node host's mind: events in, actions out.
+
+Pure: no clock, no chance, no I/O; the time comes in with each event. A run goes through
+*preparing* (its files), *held* (the machine had no room, or a retry waits), *running*,
+*uploading*, and is over. Two promises stand above all: of a task at most one attempt is at
+work at any time, and each attempt that the server asked for is answered with its ending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import Enum, auto
+from heapq import heapify, heappop, heappush
+from typing import Any, Final
+
+import msgspec
+
+from penstock.agent import failures
+from penstock.agent.events import (
+    Action,
+    ClearNode,
+    Event,
+    Exited,
+    Forget,
+    Forgive,
+    Kill,
+    MakeDirectories,
+    NewServer,
+    NodeCleared,
+    NodeFailed,
+    NodeMade,
+    Overrun,
+    Prepare,
+    Prepared,
+    PrepareFailed,
+    RemoveTree,
+    Run,
+    RunKey,
+    Send,
+    SendAgain,
+    Spawn,
+    SpawnBusy,
+    SpawnFailed,
+    StopTransfer,
+    Terminate,
+    Tick,
+    TooLate,
+    TreeRemoved,
+    Upload,
+    Uploaded,
+)
+from penstock.agent.layout import job_directory, task_directory
+from penstock.agent.ledger import Ledger, Saved
+from penstock.agent.patterns import wanted_after
+from penstock.domain.records import Failure
+from penstock.messages import (
+    ChoreDone,
+    Confirm,
+    DropNode,
+    KillTask,
+    MakeNode,
+    NodeBroken,
+    NodeGone,
+    NodeHosted,
+    NodeReady,
+    NumberedReport,
+    RemoveJob,
+    RemoveTask,
+    RunTask,
+    StartTaskBegan,
+    StartTaskEnded,
+    TaskEnded,
+    Welcome,
+)
+
+_FIRST_HOLD_US: Final = 50_000
+_LONGEST_HOLD_US: Final = 2_000_000
+_LONGEST_RETRY_US: Final = 10_000_000
+
+
+class Stage(Enum):
+    PREPARING = auto()
+    HELD = auto()
+    RUNNING = auto()
+    UPLOADING = auto()
+
+
+class Cause(Enum):
+    """Why we end a run that did not end by itself."""
+
+    KILLED = auto()  # the server said so
+    WALL_CLOCK = auto()
+    OVERRUN = auto()
+    DROPPED = auto()  # its node goes, or a newer attempt takes its place
+
+
+class _Active:
+    """A run that is not over."""
+
+    __slots__ = (
+        "cause",
+        "deadline_us",
+        "exit_code",
+        "failure",
+        "holds",
+        "run",
+        "silent",
+        "stage",
+        "start_us",
+        "wake_us",
+    )
+
+    def __init__(self, run: Run, start_us: int, deadline_us: int | None) -> None:
+        self.run = run
+        self.stage = Stage.RUNNING
+        self.start_us = start_us
+        self.deadline_us = deadline_us  # of the wall clock
+        self.wake_us: int | None = None  # the only entry of the heap that counts
+        self.cause: Cause | None = None
+        self.exit_code: int | None = None
+        self.failure: Failure | None = None
+        self.holds = 0
+        self.silent = False  # the server does not want to hear of it
+
+
+class _Node:
+    """A node of this host."""
+
+    def __init__(self, order: MakeNode) -> None:
+        self.order = order
+        self.address: str | None = None
+        self.active: set[RunKey] = set()
+        self.ready = False
+        self.dropping = False
+        self.silent = False  # nobody asked for the drop: no `NodeGone`
+        self.remake: MakeNode | None = None  # to be made once the drop is through
+        self.began: StartTaskBegan | None = None
+        self.ended: StartTaskEnded | None = None
+
+
+class _Chore:
+    """A directory that goes when these runs are over."""
+
+    def __init__(self, action: RemoveTree, waits_for: set[RunKey]) -> None:
+        self.action = action
+        self.waits_for = waits_for
+
+
+class AgentCore:
+    """All nodes, runs and chores of one host."""
+
+    def __init__(self, saved: Saved, *, grace_us: int) -> None:
+        self._grace_us = grace_us
+        self._server = saved.server
+        self._ledger = Ledger(saved)
+        self._nodes: dict[int, _Node] = {}
+        self._active: dict[RunKey, _Active] = {}
+        self._current: dict[int, RunKey] = {}  # task number to the attempt at work
+        self._waiting: dict[int, Run] = {}  # task number to the attempt that is next
+        self._chores: dict[int, _Chore] = {}
+        self._heap: list[tuple[int, RunKey]] = []
+        self._saved = saved
+        self._handlers: dict[type, Callable[[Any, int], list[Action]]] = {
+            RunTask: self._run_task,
+            Exited: self._exited,
+            Confirm: self._confirm,
+            KillTask: self._kill_task,
+            Prepared: self._prepared,
+            PrepareFailed: self._prepare_failed,
+            SpawnFailed: self._spawn_failed,
+            SpawnBusy: self._spawn_busy,
+            TooLate: self._too_late,
+            Overrun: self._overrun,
+            Uploaded: self._uploaded,
+            Tick: self._tick,
+            RemoveTask: self._remove_task,
+            RemoveJob: self._remove_job,
+            TreeRemoved: self._tree_removed,
+            MakeNode: self._make_node,
+            NodeMade: self._node_made,
+            NodeFailed: self._node_failed,
+            DropNode: self._drop_node,
+            NodeCleared: self._node_cleared,
+            Welcome: self._welcome,
+        }
+
+    # --- what the outside asks ---------------------------------------------------------------
+
+    def restore(self, now_us: int) -> list[Action]:
+        """Begin where the last life of this host ended. Its processes are dead by now."""
+        actions: list[Action] = []
+        for saved in self._saved.nodes.values():
+            node = self._nodes[saved.order.node_no] = _Node(saved.order)
+            node.address, node.ended = saved.address, saved.start_ended
+            node.ready = _fit(node)
+            if node.order.start_task is not None and node.ended is None:
+                actions += self._begin_start(node, 0, None, now_us)
+        for begun in self._saved.begun.values():
+            if begun.number < 0:
+                actions.insert(0, Forget(begun.key))
+            else:
+                lost = TaskEnded(
+                    report=self._ledger.number(),
+                    task_no=begun.number,
+                    attempt=begun.attempt,
+                    start_us=begun.start_us,
+                    end_us=now_us,
+                    lost=True,
+                )
+                actions.append(self._send(lost))
+        self._saved = Saved()
+        return actions
+
+    def handle(self, event: Event, now_us: int) -> list[Action]:
+        """Take in what happened and say what to do."""
+        return self._handlers[type(event)](event, now_us)
+
+    def due_us(self) -> int | None:
+        """When to send the next `Tick`."""
+        while self._heap:
+            at_us, key = self._heap[0]
+            active = self._active.get(key)
+            if active is not None and active.wake_us == at_us:
+                return at_us
+            heappop(self._heap)
+        return None
+
+    def shift(self, by_us: int) -> None:
+        """The clock was set: move all instants, so that every span keeps its length."""
+        for active in self._active.values():
+            active.start_us += by_us
+            if active.deadline_us is not None:
+                active.deadline_us += by_us
+            if active.wake_us is not None:
+                active.wake_us += by_us
+        self._rebuild_heap()
+
+    def attempts(self) -> tuple[tuple[int, int], ...]:
+        """The attempts that are not over."""
+        known = [key for key, run in self._active.items() if key.number > 0 and not run.silent]
+        return (*known, *(run.key for run in self._waiting.values()))
+
+    def known_attempts(self) -> tuple[tuple[int, int], ...]:
+        """The attempts that the server does not know to be over."""
+        return (*self.attempts(), *self._ledger.unconfirmed_attempts())
+
+    def nodes(self) -> tuple[int, ...]:
+        return tuple(no for no, node in self._nodes.items() if not node.dropping)
+
+    def node(self, node_no: int) -> MakeNode | None:
+        """The node, when its directories are there."""
+        node = self._nodes.get(node_no)
+        return None if node is None or node.dropping or node.address is None else node.order
+
+    # --- tasks ---------------------------------------------------------------------------------
+
+    def _run_task(self, order: RunTask, now_us: int) -> list[Action]:
+        key = RunKey(order.task_no, order.attempt)
+        ending = self._ledger.ending(key)
+        if ending is not None:
+            return [self._again(ending)]
+        active = self._active.get(key)
+        if active is not None:
+            active.silent = False
+            return []
+        waiting = self._waiting.get(key.number)
+        if waiting is not None and waiting.key == key:
+            return []
+        node = self._nodes.get(order.node_no)
+        if node is None or node.dropping or key.attempt < self._newest(key.number):
+            return [self._lost(key, now_us)]
+        return self._admit(Run(key, node.order, order), now_us)
+
+    def _newest(self, task_no: int) -> int:
+        """The newest attempt of a task that this host has heard of, or 0."""
+        newest = self._ledger.newest(task_no)
+        current = self._current.get(task_no)
+        waiting = self._waiting.get(task_no)
+        if current is not None:
+            newest = max(newest, current.attempt)
+        return newest if waiting is None else max(newest, waiting.key.attempt)
+
+    def _admit(self, run: Run, now_us: int) -> list[Action]:
+        """Begin the run, or let it wait until an older attempt has left the stage."""
+        current = self._current.get(run.key.number)
+        if current is None:
+            return self._begin(run, now_us)
+        actions: list[Action] = []
+        passed = self._waiting.pop(run.key.number, None)
+        if passed is not None:
+            actions.append(self._lost(passed.key, now_us))
+        self._waiting[run.key.number] = run
+        return actions + self._end(self._active[current], Cause.DROPPED, now_us)
+
+    def _begin(self, run: Run, now_us: int) -> list[Action]:
+        order = run.order
+        limit_us = order.wall_clock_us if isinstance(order, RunTask) else None
+        active = _Active(run, now_us, None if limit_us is None else now_us + limit_us)
+        self._active[run.key] = active
+        self._current[run.key.number] = run.key
+        self._nodes[run.node.node_no].active.add(run.key)
+        if active.deadline_us is not None:
+            self._wake(active, active.deadline_us)
+        if order.resource_files:
+            active.stage = Stage.PREPARING
+            return [Prepare(run)]
+        return [Spawn(run, fresh=run.key.number > 0, start_us=now_us)]
+
+    def _prepared(self, event: Prepared, now_us: int) -> list[Action]:
+        active = self._active.get(event.key)
+        if active is None or active.stage is not Stage.PREPARING:
+            return []
+        if active.cause is not None:
+            return self._over(active, now_us)
+        return self._spawn(active)
+
+    def _spawn(self, active: _Active) -> list[Action]:
+        fresh = active.run.key.number > 0 and not active.run.order.resource_files
+        active.stage = Stage.RUNNING
+        return [Spawn(active.run, fresh=fresh, start_us=active.start_us)]
+
+    def _prepare_failed(self, event: PrepareFailed, now_us: int) -> list[Action]:
+        active = self._active.get(event.key)
+        if active is None or active.stage is not Stage.PREPARING:
+            return []
+        return self._failed(active, event.failure, now_us)
+
+    def _spawn_failed(self, event: SpawnFailed, now_us: int) -> list[Action]:
+        active = self._active.get(event.key)
+        if active is None or active.stage is not Stage.RUNNING:
+            return []
+        return self._failed(active, event.failure, now_us)
+
+    def _failed(self, active: _Active, failure: Failure, now_us: int) -> list[Action]:
+        if active.cause is None:
+            active.failure = failure
+        return self._over(active, now_us)
+
+    def _spawn_busy(self, event: SpawnBusy, now_us: int) -> list[Action]:
+        active = self._active.get(event.key)
+        if active is None or active.stage is not Stage.RUNNING:
+            return []
+        if active.cause is not None:
+            return self._over(active, now_us)
+        active.stage = Stage.HELD
+        pause_us = min(_FIRST_HOLD_US << min(active.holds, 16), _LONGEST_HOLD_US)
+        active.holds += 1
+        at_us = now_us + pause_us
+        self._wake(active, at_us if active.deadline_us is None else min(at_us, active.deadline_us))
+        return []
+
+    def _exited(self, event: Exited, now_us: int) -> list[Action]:
+        active = self._active.get(event.key)
+        if active is None or active.stage is not Stage.RUNNING:
+            return []
+        active.exit_code = event.exit_code
+        order = active.run.order
+        failed = event.exit_code != 0 or active.cause is not None
+        if (
+            isinstance(order, RunTask)
+            and order.output_files
+            and active.cause not in (Cause.KILLED, Cause.DROPPED)
+            and wanted_after(order.output_files, failed=failed)
+        ):
+            active.stage = Stage.UPLOADING
+            active.wake_us = None
+            return [Upload(active.run, failed)]
+        return self._over(active, now_us)
+
+    def _uploaded(self, event: Uploaded, now_us: int) -> list[Action]:
+        active = self._active.get(event.key)
+        if active is None or active.stage is not Stage.UPLOADING:
+            return []
+        if active.cause is None:
+            active.failure = event.failure
+        return self._over(active, now_us)
+
+    # --- ending runs ---------------------------------------------------------------------------
+
+    def _kill_task(self, order: KillTask, now_us: int) -> list[Action]:
+        key = RunKey(order.task_no, order.attempt)
+        active = self._active.get(key)
+        if active is not None:
+            active.silent = False
+            return self._end(active, Cause.KILLED, now_us)
+        ending = self._ledger.ending(key)
+        if ending is not None:
+            return [self._again(ending)]
+        waiting = self._waiting.get(key.number)
+        if waiting is not None and waiting.key == key:
+            del self._waiting[key.number]
+        return [self._never_began(key, now_us)]
+
+    def _never_began(self, key: RunKey, now_us: int) -> Action:
+        return self._send(
+            TaskEnded(
+                report=self._ledger.number(),
+                task_no=key.number,
+                attempt=key.attempt,
+                start_us=now_us,
+                end_us=now_us,
+                failure=failures.ended_by_user(),
+                killed=True,
+            )
+        )
+
+    def _lost(self, key: RunKey, now_us: int) -> Action:
+        return self._send(
+            TaskEnded(
+                report=self._ledger.number(),
+                task_no=key.number,
+                attempt=key.attempt,
+                start_us=now_us,
+                end_us=now_us,
+                lost=True,
+            )
+        )
+
+    def _overrun(self, event: Overrun, now_us: int) -> list[Action]:
+        active = self._active.get(event.key)
+        if active is None or active.stage is not Stage.RUNNING or active.cause is not None:
+            return []
+        active.failure = event.failure
+        return self._end(active, Cause.OVERRUN, now_us, force=True)
+
+    def _end(
+        self, active: _Active, cause: Cause, now_us: int, *, force: bool = False
+    ) -> list[Action]:
+        """Bring a run to its end; the first cause is the one that is reported."""
+        key = active.run.key
+        if active.cause is not None:
+            return [Kill(key)] if force and active.stage is Stage.RUNNING else []
+        active.cause = cause
+        if active.stage is Stage.HELD:
+            return self._over(active, now_us)
+        if active.stage is not Stage.RUNNING:
+            active.wake_us = None
+            return [StopTransfer(key)]
+        self._wake(active, now_us + self._grace_us)
+        return [Kill(key) if force else Terminate(key)]
+
+    def _too_late(self, event: TooLate, now_us: int) -> list[Action]:  # noqa: ARG002
+        """It ended by itself before our signal, so its own end is what we report."""
+        active = self._active.get(event.key)
+        if active is not None and active.cause in (Cause.KILLED, Cause.WALL_CLOCK):
+            active.cause = None
+            active.deadline_us = None
+        return []
+
+    def _tick(self, event: Tick, now_us: int) -> list[Action]:  # noqa: ARG002
+        actions: list[Action] = []
+        while (due := self.due_us()) is not None and due <= now_us:
+            _, key = heappop(self._heap)
+            active = self._active[key]
+            active.wake_us = None
+            actions += self._woken(active, now_us)
+        return actions
+
+    def _woken(self, active: _Active, now_us: int) -> list[Action]:
+        if active.cause is not None:
+            if active.stage is not Stage.RUNNING:
+                return []
+            self._wake(active, now_us + self._grace_us)
+            return [Kill(active.run.key)]
+        if active.deadline_us is not None and now_us >= active.deadline_us:
+            return self._end(active, Cause.WALL_CLOCK, now_us)
+        if active.stage is not Stage.HELD:
+            return []
+        if active.deadline_us is not None:
+            self._wake(active, active.deadline_us)
+        if active.run.key.number < 0 and active.holds == 0:
+            return self._begin_start_run(active, now_us)
+        return self._spawn(active)
+
+    def _wake(self, active: _Active, at_us: int) -> None:
+        active.wake_us = at_us
+        heappush(self._heap, (at_us, active.run.key))
+        if len(self._heap) > 64 + 4 * len(self._active):
+            self._rebuild_heap()
+
+    def _rebuild_heap(self) -> None:
+        """Keep only the entries that count; the others would pile up until they are due."""
+        self._heap = [
+            (run.wake_us, key) for key, run in self._active.items() if run.wake_us is not None
+        ]
+        heapify(self._heap)
+
+    def _over(self, active: _Active, now_us: int) -> list[Action]:
+        """The run is over: report it, then let go on what waited for it."""
+        run = active.run
+        key = run.key
+        node = self._nodes[run.node.node_no]
+        del self._active[key]
+        del self._current[key.number]
+        node.active.discard(key)
+        if key.number < 0:
+            actions = self._start_over(node, active, now_us)
+        elif active.silent:
+            actions = [Forget(key)]
+        else:
+            actions = [self._send(self._ending(active, now_us))]
+        if self._chores:
+            actions += self._released_chores((key,))
+        following = self._waiting.pop(key.number, None)
+        if following is not None:
+            actions += self._begin(following, now_us)
+        if node.dropping and not node.active:
+            actions.append(ClearNode(node.order))
+        return actions
+
+    def _ending(self, active: _Active, now_us: int) -> TaskEnded:
+        key, cause, exit_code = active.run.key, active.cause, active.exit_code
+        return TaskEnded(
+            report=self._ledger.number(),
+            task_no=key.number,
+            attempt=key.attempt,
+            start_us=active.start_us,
+            end_us=now_us,
+            exit_code=None if cause is Cause.DROPPED else exit_code,
+            failure=None if cause is Cause.DROPPED else _why(active),
+            killed=cause is Cause.KILLED,
+            lost=cause is Cause.DROPPED,
+        )
+
+    # --- directories to remove -----------------------------------------------------------------
+
+    def _remove_task(self, order: RemoveTask, now_us: int) -> list[Action]:
+        path = task_directory(order.job_id, order.task_id)
+        return self._remove(order, path, lambda task: task.task_no == order.task_no, now_us)
+
+    def _remove_job(self, order: RemoveJob, now_us: int) -> list[Action]:
+        job, path = order.job_id.lower(), job_directory(order.job_id)
+        return self._remove(order, path, lambda task: task.job_id.lower() == job, now_us)
+
+    def _remove(
+        self,
+        chore: RemoveTask | RemoveJob,
+        path: str,
+        concerned: Callable[[RunTask], bool],
+        now_us: int,
+    ) -> list[Action]:
+        if chore.chore in self._chores:
+            return []
+        node = self._nodes.get(chore.node_no)
+        if node is None or node.dropping:
+            return [self._send(ChoreDone(report=self._ledger.number(), chore=chore.chore))]
+
+        def is_concerned(run: Run) -> bool:
+            order = run.order
+            return (
+                isinstance(order, RunTask) and order.node_no == chore.node_no and concerned(order)
+            )
+
+        actions: list[Action] = []
+        for run in [run for run in self._waiting.values() if is_concerned(run)]:
+            del self._waiting[run.key.number]
+            actions.append(self._never_began(run.key, now_us))
+        keys = sorted(key for key in node.active if is_concerned(self._active[key].run))
+        remove = RemoveTree(chore.chore, node.order, path)
+        self._chores[chore.chore] = _Chore(remove, set(keys))
+        for key in keys:
+            actions += self._end(self._active[key], Cause.KILLED, now_us, force=True)
+        return actions if keys else [*actions, remove]
+
+    def _released_chores(self, over: Iterable[RunKey]) -> list[Action]:
+        actions: list[Action] = []
+        for chore in self._chores.values():
+            if chore.waits_for:
+                chore.waits_for.difference_update(over)
+                if not chore.waits_for:
+                    actions.append(chore.action)
+        return actions
+
+    def _tree_removed(self, event: TreeRemoved, now_us: int) -> list[Action]:  # noqa: ARG002
+        if self._chores.pop(event.chore, None) is None:
+            return []
+        return [self._send(ChoreDone(report=self._ledger.number(), chore=event.chore))]
+
+    # --- nodes ---------------------------------------------------------------------------------
+
+    def _make_node(self, order: MakeNode, now_us: int) -> list[Action]:  # noqa: ARG002
+        node = self._nodes.get(order.node_no)
+        if node is None:
+            self._nodes[order.node_no] = _Node(order)
+            return [MakeDirectories(order)]
+        if node.dropping:
+            node.remake = order
+            return []
+        node.order = order
+        return [self._send(report) for report in self._node_reports(node)]
+
+    def _node_reports(self, node: _Node) -> list[NumberedReport]:
+        """All that was reported of the node until now, once more."""
+        number, no = self._ledger.number, node.order.node_no
+        if node.address is None:
+            return []
+        reports: list[NumberedReport] = [
+            NodeHosted(report=number(), node_no=no, address=node.address)
+        ]
+        if node.ended is not None:
+            reports.append(msgspec.structs.replace(node.ended, report=number()))
+        elif node.began is not None:
+            reports.append(msgspec.structs.replace(node.began, report=number()))
+        if node.ready:
+            reports.append(NodeReady(report=number(), node_no=no))
+        return reports
+
+    def _node_made(self, event: NodeMade, now_us: int) -> list[Action]:
+        node = self._nodes.get(event.node_no)
+        if node is None or node.dropping or node.address is not None:
+            return []
+        node.address = event.address
+        hosted = NodeHosted(
+            report=self._ledger.number(), node_no=event.node_no, address=event.address
+        )
+        actions: list[Action] = [self._send(hosted)]
+        if node.order.start_task is not None:
+            actions += self._begin_start(node, 0, None, now_us)
+        if _fit(node):
+            actions.append(self._node_ready(node))
+        return actions
+
+    def _node_ready(self, node: _Node) -> Action:
+        node.ready = True
+        return self._send(NodeReady(report=self._ledger.number(), node_no=node.order.node_no))
+
+    def _node_failed(self, event: NodeFailed, now_us: int) -> list[Action]:  # noqa: ARG002
+        node = self._nodes.get(event.node_no)
+        if node is None or node.dropping:
+            return []
+        del self._nodes[event.node_no]
+        broken = NodeBroken(
+            report=self._ledger.number(), node_no=event.node_no, error=event.failure
+        )
+        return [self._send(broken)]
+
+    def _drop_node(self, order: DropNode, now_us: int) -> list[Action]:
+        node = self._nodes.get(order.node_no)
+        if node is None:
+            gone = NodeGone(report=self._ledger.number(), node_no=order.node_no)
+            return [self._send(gone)]
+        node.silent = False
+        node.remake = None
+        return [] if node.dropping else self._drop(node, now_us)
+
+    def _drop(self, node: _Node, now_us: int) -> list[Action]:
+        node.dropping = True
+        actions: list[Action] = []
+        for task_no, run in list(self._waiting.items()):
+            if run.node.node_no == node.order.node_no:
+                del self._waiting[task_no]
+                actions.append(Forget(run.key) if node.silent else self._lost(run.key, now_us))
+        if not node.active:
+            return [*actions, ClearNode(node.order)]
+        for key in sorted(node.active):
+            active = self._active[key]
+            active.silent = active.silent or node.silent
+            actions += self._end(active, Cause.DROPPED, now_us, force=True)
+        return actions
+
+    def _node_cleared(self, event: NodeCleared, now_us: int) -> list[Action]:
+        node = self._nodes.get(event.node_no)
+        if node is None or not node.dropping:
+            return []
+        del self._nodes[event.node_no]
+        actions: list[Action] = []
+        for chore in [
+            chore for chore in self._chores.values() if chore.action.node.node_no == event.node_no
+        ]:
+            actions += self._tree_removed(TreeRemoved(chore.action.chore), now_us)
+        if not node.silent:
+            gone = NodeGone(report=self._ledger.number(), node_no=event.node_no)
+            actions.append(self._send(gone))
+        if node.remake is not None:
+            actions += self._make_node(node.remake, now_us)
+        return actions
+
+    # --- start tasks -----------------------------------------------------------------------------
+
+    def _begin_start(
+        self, node: _Node, retry: int, last_retry_us: int | None, now_us: int
+    ) -> list[Action]:
+        assert node.order.start_task is not None
+        node.began = StartTaskBegan(
+            report=self._ledger.number(),
+            node_no=node.order.node_no,
+            start_us=now_us,
+            retry_count=retry,
+            last_retry_us=last_retry_us,
+        )
+        run = Run(RunKey(-node.order.node_no, retry), node.order, node.order.start_task)
+        return [self._send(node.began), *self._begin(run, now_us)]
+
+    def _begin_start_run(self, active: _Active, now_us: int) -> list[Action]:
+        """A retry whose pause is over."""
+        key = active.run.key
+        node = self._nodes[active.run.node.node_no]
+        del self._active[key]
+        del self._current[key.number]
+        node.active.discard(key)
+        return self._begin_start(node, key.attempt, now_us, now_us)
+
+    def _start_over(self, node: _Node, active: _Active, now_us: int) -> list[Action]:
+        order = node.order.start_task
+        if node.dropping or node.began is None or order is None:
+            return [Forget(active.run.key)]
+        failure = _why(active)
+        again = order.max_retries < 0 or node.began.retry_count < order.max_retries
+        if failure is not None and failure.code == "FailureExitCode" and again:
+            return [Forget(active.run.key), *self._hold_start(node, now_us)]
+        node.ended = StartTaskEnded(
+            report=self._ledger.number(),
+            node_no=node.order.node_no,
+            start_us=active.start_us,
+            end_us=now_us,
+            exit_code=active.exit_code,
+            failure=failure,
+            retry_count=node.began.retry_count,
+            last_retry_us=node.began.last_retry_us,
+        )
+        actions = [Forget(active.run.key), self._send(node.ended)]
+        if not node.ready and _fit(node):
+            actions.append(self._node_ready(node))
+        return actions
+
+    def _hold_start(self, node: _Node, now_us: int) -> list[Action]:
+        """Let the next try wait a little, so that a failing start task does not spin."""
+        assert node.order.start_task is not None
+        assert node.began is not None
+        retry = node.began.retry_count + 1
+        run = Run(RunKey(-node.order.node_no, retry), node.order, node.order.start_task)
+        active = _Active(run, now_us, None)
+        active.stage = Stage.HELD
+        self._active[run.key] = active
+        self._current[run.key.number] = run.key
+        node.active.add(run.key)
+        self._wake(active, now_us + min(_FIRST_HOLD_US << min(retry, 16), _LONGEST_RETRY_US))
+        return []
+
+    # --- the server ------------------------------------------------------------------------------
+
+    def _confirm(self, message: Confirm, now_us: int) -> list[Action]:  # noqa: ARG002
+        self._ledger.confirm(message.report)
+        return [Forgive(message.report)]
+
+    def _welcome(self, message: Welcome, now_us: int) -> list[Action]:
+        if self._server is not None and self._server != message.server:
+            return self._change_server(message.server, now_us)
+        actions: list[Action] = []
+        if self._server is None:
+            self._server = message.server
+            actions.append(NewServer(message.server, other=False))
+        actions += self._confirm(Confirm(report=message.confirmed), now_us)
+        actions += [SendAgain(report) for report in self._ledger.unconfirmed.values()]
+        return actions + self._drop_unlisted(set(message.attempts), set(message.nodes), now_us)
+
+    def _drop_unlisted(
+        self, attempts: set[tuple[int, int]], nodes: set[int], now_us: int
+    ) -> list[Action]:
+        actions: list[Action] = []
+        for task_no, run in list(self._waiting.items()):
+            if run.key not in attempts:
+                del self._waiting[task_no]
+                actions.append(Forget(run.key))
+        for key, active in list(self._active.items()):
+            if key.number > 0 and key not in attempts and key in self._active:
+                active.silent = True
+                actions += self._end(active, Cause.DROPPED, now_us)
+        for no, node in list(self._nodes.items()):
+            if no not in nodes and not node.dropping:
+                node.silent = True
+                actions += self._drop(node, now_us)
+        return actions
+
+    def _change_server(self, server: str, now_us: int) -> list[Action]:
+        """Numbers of another server mean other things: begin with nothing."""
+        self._server = server
+        self._ledger.clear()
+        self._chores.clear()
+        actions: list[Action] = [NewServer(server, other=True)]
+        return actions + self._drop_unlisted(set(), set(), now_us)
+
+    # --- reports ---------------------------------------------------------------------------------
+
+    def _send(self, report: NumberedReport) -> Action:
+        self._ledger.keep(report)
+        return Send(report)
+
+    def _again(self, ending: TaskEnded) -> Action:
+        """Answer once more, with a new number: the server may have confirmed the old one."""
+        return self._send(msgspec.structs.replace(ending, report=self._ledger.number()))
+
+
+def _fit(node: _Node) -> bool:
+    """Whether the node may take tasks as far as its start task goes."""
+    start = node.order.start_task
+    if start is None or not start.wait_for_success:
+        return True
+    return node.ended is not None and node.ended.failure is None
+
+
+def _why(active: _Active) -> Failure | None:
+    """Why the run counts as failed, or None. A bad exit code outweighs a failed upload."""
+    if active.cause is Cause.KILLED:
+        return failures.ended_by_user()
+    if active.cause is Cause.WALL_CLOCK:
+        assert isinstance(active.run.order, RunTask)
+        return failures.wall_clock(active.run.order.wall_clock_us or 0)
+    if active.cause is None and active.exit_code:
+        return failures.failed_exit(active.exit_code)
+    return active.failure

@@ -1,0 +1,438 @@
+"""The agent's core: one event in, the actions out, for the moments that matter."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+
+from penstock.agent import events
+from penstock.agent.core import AgentCore
+from penstock.agent.events import Action, Event, RunKey
+from penstock.agent.failures import failure
+from penstock.agent.ledger import BegunRun, Saved, SavedNode
+from penstock.domain.specs.common import (
+    OutputContainer,
+    OutputDestination,
+    OutputFile,
+    ResourceFile,
+    UploadOptions,
+)
+from penstock.messages import (
+    ChoreDone,
+    Confirm,
+    DropNode,
+    KillTask,
+    MakeNode,
+    NodeBroken,
+    NodeGone,
+    NodeHosted,
+    NodeReady,
+    RemoveJob,
+    RemoveTask,
+    RunTask,
+    StartTaskBegan,
+    StartTaskEnded,
+    StartTaskOrder,
+    TaskEnded,
+    Welcome,
+)
+
+GRACE_US = 2_000_000
+FILES = (ResourceFile(http_url="http://a/b", file_path="b"),)
+T = TypeVar("T")
+
+
+def output(condition: str) -> tuple[OutputFile, ...]:
+    to = OutputDestination(container=OutputContainer(container_url="http://a/c"))
+    return (
+        OutputFile(
+            file_pattern="*",
+            destination=to,
+            upload_options=UploadOptions(upload_condition=condition),
+        ),
+    )
+
+
+def node(number: int = 1, start: StartTaskOrder | None = None) -> MakeNode:
+    return MakeNode(
+        node_no=number,
+        node_id=f"n{number}",
+        pool_id="p",
+        account="a",
+        account_url="u",
+        dedicated=True,
+        slots=1,
+        cores=1,
+        start_task=start,
+    )
+
+
+def order(task_no: int = 5, attempt: int = 1, **more: Any) -> RunTask:
+    given = {"node_no": 1, "job_id": "j", "task_id": "t", "command_line": "c", **more}
+    return RunTask(task_no=task_no, attempt=attempt, **given)
+
+
+def kill(attempt: int = 1) -> KillTask:
+    return KillTask(node_no=1, task_no=5, attempt=attempt)
+
+
+KEY = RunKey(5, 1)
+
+
+class Told:
+    """A core, and all that it wanted done."""
+
+    def __init__(self, saved: Saved | None = None, start: StartTaskOrder | None = None) -> None:
+        self.core = AgentCore(saved or Saved(), grace_us=GRACE_US)
+        self.all: list[Action] = self.core.restore(0)
+        if saved is None:
+            self(node(1, start))
+            self(events.NodeMade(1, "127.1.0.1"))
+
+    def __call__(self, event: Event, now_us: int = 0) -> list[Action]:
+        actions = self.core.handle(event, now_us)
+        self.all += actions
+        return actions
+
+    def reports(self, kind: type[T]) -> list[T]:
+        sent = [action.report for action in self.all if isinstance(action, events.Send)]
+        return [report for report in sent if isinstance(report, kind)]
+
+    def end(self) -> TaskEnded:
+        return self.reports(TaskEnded)[-1]
+
+
+def test_a_task_is_spawned_and_its_exit_reported() -> None:
+    told = Told()
+    [spawn] = told(order(), 100)
+    assert isinstance(spawn, events.Spawn)
+    assert spawn.fresh
+    told(events.Exited(KEY, 0), 300)
+    end = told.end()
+    assert (end.start_us, end.end_us, end.exit_code, end.failure) == (100, 300, 0, None)
+    assert (end.killed, end.lost) == (False, False)
+
+
+def test_a_bad_exit_code_is_a_failure() -> None:
+    told = Told()
+    told(order())
+    told(events.Exited(KEY, 3))
+    assert told.end().exit_code == 3
+    why = told.end().failure
+    assert why is not None
+    assert (why.category, why.code) == ("usererror", "FailureExitCode")
+
+
+def test_asked_twice_it_starts_once_and_answers_again() -> None:
+    told = Told()
+    told(order())
+    assert told(order()) == []
+    told(events.Exited(KEY, 0))
+    first = told.end()
+    told(Confirm(report=first.report))
+    told(order())
+    again = told.end()
+    assert again.report > first.report
+    assert msgspec.structs.replace(again, report=0) == msgspec.structs.replace(first, report=0)
+
+
+def test_files_come_before_the_process() -> None:
+    told = Told()
+    assert isinstance(told(order(resource_files=FILES))[0], events.Prepare)
+    [spawn] = told(events.Prepared(KEY))
+    assert isinstance(spawn, events.Spawn)
+    assert not spawn.fresh
+
+
+def test_a_failed_download_ends_the_task_without_exit_code() -> None:
+    told = Told()
+    told(order(resource_files=FILES))
+    told(events.PrepareFailed(KEY, failure("BlobNotFound")))
+    assert told.end().exit_code is None
+    assert told.end().failure == failure("BlobNotFound")
+
+
+def test_kill_is_polite_first_and_then_not() -> None:
+    told = Told()
+    told(order())
+    assert told(kill(), 10) == [events.Terminate(KEY)]
+    assert told.core.due_us() == 10 + GRACE_US
+    assert told(events.Tick(), 10 + GRACE_US) == [events.Kill(KEY)]
+    told(events.Exited(KEY, 137))
+    end = told.end()
+    assert end.killed
+    assert end.failure == failure("TaskEnded")
+    assert told.core.due_us() is None
+
+
+def test_a_process_that_was_gone_already_reports_its_own_end() -> None:
+    told = Told()
+    told(order())
+    told(kill())
+    told(events.TooLate(KEY))
+    told(events.Exited(KEY, 0))
+    assert (told.end().exit_code, told.end().failure, told.end().killed) == (0, None, False)
+
+
+def test_kill_of_what_never_began_ends_it() -> None:
+    told = Told()
+    told(kill())
+    end = told.end()
+    assert (end.exit_code, end.killed, end.failure) == (None, True, failure("TaskEnded"))
+    told(order())
+    assert len(told.reports(TaskEnded)) == 2
+    assert not any(isinstance(action, events.Spawn) for action in told.all)
+
+
+@pytest.mark.parametrize(
+    "answer", [events.Prepared(KEY), events.PrepareFailed(KEY, failure("BlobNotFound"))]
+)
+def test_kill_while_preparing_waits_for_the_transfer_to_stop(answer: Event) -> None:
+    told = Told()
+    told(order(resource_files=FILES))
+    assert told(kill()) == [events.StopTransfer(KEY)]
+    assert told.reports(TaskEnded) == []
+    told(answer)
+    assert told.end().failure == failure("TaskEnded")
+
+
+def test_the_wall_clock_ends_a_task_that_nobody_killed() -> None:
+    told = Told()
+    told(order(wall_clock_us=1_000), 50)
+    assert told.core.due_us() == 1_050
+    assert told(events.Tick(), 1_050) == [events.Terminate(KEY)]
+    told(events.Exited(KEY, 143), 1_060)
+    end = told.end()
+    assert (end.exit_code, end.killed) == (143, False)
+    assert end.failure is not None
+    assert end.failure.code == "TaskEnded"
+    assert "maximum execution time" in end.failure.details[0].value
+
+
+def test_a_busy_machine_is_tried_again_and_no_failure() -> None:
+    told = Told()
+    told(order())
+    assert told(events.SpawnBusy(KEY), 0) == []
+    due_us = told.core.due_us()
+    assert due_us == 50_000
+    [spawn] = told(events.Tick(), due_us)
+    assert isinstance(spawn, events.Spawn)
+    told(events.SpawnBusy(KEY), due_us)
+    assert told.core.due_us() == due_us + 100_000
+
+
+def test_a_newer_attempt_waits_for_the_older_to_be_gone() -> None:
+    told = Told()
+    told(order())
+    assert told(order(attempt=2)) == [events.Terminate(KEY)]
+    actions = told(events.Exited(KEY, 143))
+    assert told.reports(TaskEnded)[0].lost
+    assert isinstance(actions[-1], events.Spawn)
+    assert actions[-1].run.key == RunKey(5, 2)
+
+
+def test_an_older_attempt_that_comes_late_is_not_begun() -> None:
+    told = Told()
+    told(order(attempt=2))
+    told(order(attempt=1))
+    assert told.end().attempt == 1
+    assert told.end().lost
+
+
+def test_a_task_for_a_node_that_is_not_here_is_lost() -> None:
+    told = Told()
+    told(order(node_no=9))
+    assert told.end().lost
+
+
+@pytest.mark.parametrize(
+    ("condition", "exit_code", "uploads"),
+    [
+        ("tasksuccess", 0, True),
+        ("tasksuccess", 1, False),
+        ("taskfailure", 0, False),
+        ("taskfailure", 1, True),
+        ("taskcompletion", 0, True),
+        ("TaskCompletion", 1, True),
+    ],
+)
+def test_outputs_are_uploaded_on_their_condition(
+    condition: str, exit_code: int, uploads: bool
+) -> None:
+    told = Told()
+    told(order(output_files=output(condition)))
+    actions = told(events.Exited(KEY, exit_code))
+    assert isinstance(actions[0], events.Upload) == uploads
+
+
+def test_a_failed_upload_fails_the_task_and_keeps_its_exit_code() -> None:
+    told = Told()
+    told(order(output_files=output("taskcompletion")))
+    told(events.Exited(KEY, 0))
+    told(events.Uploaded(KEY, failure("FileUploadAccessDenied")))
+    assert told.end().exit_code == 0
+    assert told.end().failure == failure("FileUploadAccessDenied")
+
+
+def test_a_flood_is_ended_at_once() -> None:
+    told = Told()
+    told(order())
+    assert told(events.Overrun(KEY, failure("DiskFull"))) == [events.Kill(KEY)]
+    told(events.Exited(KEY, 137))
+    assert told.end().failure == failure("DiskFull")
+    assert not told.end().killed
+
+
+def test_a_task_directory_goes_after_its_process() -> None:
+    told = Told()
+    told(order())
+    remove = RemoveTask(chore=7, node_no=1, task_no=5, job_id="s:job-3", task_id="t")
+    assert told(remove) == [events.Kill(KEY)]
+    assert told(remove) == []
+    actions = told(events.Exited(KEY, 137))
+    assert isinstance(actions[-1], events.RemoveTree)
+    assert actions[-1].path == "workitems/s/job-3/t"
+    told(events.TreeRemoved(7))
+    assert told.reports(ChoreDone) == [ChoreDone(report=told.end().report + 1, chore=7)]
+
+
+def test_a_job_takes_its_waiting_attempts_along() -> None:
+    told = Told()
+    told(order())
+    told(order(attempt=2))
+    told(RemoveJob(chore=7, node_no=1, job_id="J"))
+    told(events.Exited(KEY, 137))
+    assert [end.attempt for end in told.reports(TaskEnded)] == [2, 1]
+    assert told.core.attempts() == ()
+
+
+def test_a_node_is_hosted_ready_dropped_and_gone() -> None:
+    told = Told()
+    assert told.reports(NodeHosted)[0].address == "127.1.0.1"
+    assert len(told.reports(NodeReady)) == 1
+    told(order())
+    assert told(DropNode(node_no=1)) == [events.Kill(KEY)]
+    actions = told(events.Exited(KEY, 137))
+    assert isinstance(actions[-1], events.ClearNode)
+    assert told.end().lost
+    told(events.NodeCleared(1))
+    assert len(told.reports(NodeGone)) == 1
+    told(DropNode(node_no=1))
+    assert len(told.reports(NodeGone)) == 2
+
+
+def test_a_node_asked_for_twice_is_answered_again() -> None:
+    told = Told()
+    told(node())
+    assert len(told.reports(NodeHosted)) == 2
+    assert len(told.reports(NodeReady)) == 2
+    assert sum(isinstance(action, events.MakeDirectories) for action in told.all) == 1
+
+
+def test_a_node_asked_for_while_it_goes_is_made_afterwards() -> None:
+    told = Told()
+    told(DropNode(node_no=1))
+    assert told(node()) == []
+    actions = told(events.NodeCleared(1))
+    assert isinstance(actions[-1], events.MakeDirectories)
+
+
+def test_a_node_without_directories_is_broken() -> None:
+    told = Told()
+    told(node(2))
+    told(events.NodeFailed(2, failure("DiskFull")))
+    assert told.reports(NodeBroken)[0].error == failure("DiskFull")
+    assert told.core.nodes() == (1,)
+
+
+def test_a_start_task_makes_the_node_ready() -> None:
+    told = Told(start=StartTaskOrder(command_line="s"))
+    assert len(told.reports(StartTaskBegan)) == 1
+    assert told.reports(NodeReady) == []
+    told(events.Exited(RunKey(-1, 0), 0), 9)
+    assert told.reports(StartTaskEnded)[0].failure is None
+    assert len(told.reports(NodeReady)) == 1
+
+
+def test_a_start_task_is_tried_again_as_often_as_allowed() -> None:
+    told = Told(start=StartTaskOrder(command_line="s", max_retries=1))
+    told(events.Exited(RunKey(-1, 0), 1), 10)
+    due_us = told.core.due_us()
+    assert due_us is not None
+    told(events.Tick(), due_us)
+    again = told.reports(StartTaskBegan)[1]
+    assert (again.retry_count, again.last_retry_us) == (1, due_us)
+    told(events.Exited(RunKey(-1, 1), 2), due_us + 5)
+    [ended] = told.reports(StartTaskEnded)
+    assert (ended.exit_code, ended.retry_count) == (2, 1)
+    assert ended.failure is not None
+    assert told.reports(NodeReady) == []
+
+
+def test_a_start_task_that_nobody_waits_for() -> None:
+    told = Told(start=StartTaskOrder(command_line="s", wait_for_success=False))
+    assert len(told.reports(NodeReady)) == 1
+    told(events.Exited(RunKey(-1, 0), 1))
+    assert len(told.reports(StartTaskEnded)) == 1
+    assert len(told.reports(NodeReady)) == 1
+
+
+def test_a_welcome_ends_what_it_does_not_list() -> None:
+    told = Told()
+    told(node(2))
+    told(events.NodeMade(2, "127.1.0.2"))
+    told(order())
+    told(order(task_no=6))
+    actions = told(Welcome(server="s", nodes=(1,), attempts=((6, 1),)))
+    assert events.Terminate(KEY) in actions
+    assert events.Terminate(RunKey(6, 1)) not in actions
+    assert any(isinstance(action, events.ClearNode) for action in actions)
+    assert told.core.attempts() == ((6, 1),)
+    assert told(events.Exited(KEY, 143)) == [events.Forget(KEY)]
+
+
+def test_a_welcome_brings_unconfirmed_reports_again_and_in_order() -> None:
+    told = Told()
+    told(order())
+    told(events.Exited(KEY, 0))
+    actions = told(Welcome(server="s", nodes=(1,), attempts=(), confirmed=1))
+    again = [action.report.report for action in actions if isinstance(action, events.SendAgain)]
+    assert again == [2, 3]
+    assert told.core.known_attempts() == ((5, 1),)
+    told(Confirm(report=3))
+    assert told.core.known_attempts() == ()
+
+
+def test_another_server_makes_all_numbers_void() -> None:
+    told = Told()
+    told(Welcome(server="s", nodes=(1,), attempts=()))
+    told(order())
+    actions = told(Welcome(server="other", nodes=(1,), attempts=((5, 1),)))
+    assert events.NewServer("other", other=True) in actions
+    assert not any(isinstance(action, events.SendAgain) for action in actions)
+    told(events.Exited(KEY, 143))
+    told(events.NodeCleared(1))
+    assert told.core.nodes() == ()
+    assert told.core.known_attempts() == ()
+
+
+def test_after_a_restart_what_ran_is_lost_and_nodes_stay() -> None:
+    started = StartTaskEnded(report=2, node_no=1, start_us=1, end_us=2, exit_code=0)
+    saved = Saved(
+        nodes={
+            1: SavedNode(node(1, StartTaskOrder(command_line="s")), "127.1.0.1", started),
+            2: SavedNode(node(2, StartTaskOrder(command_line="s")), "127.1.0.2"),
+        },
+        begun={KEY: BegunRun(5, 1, 1, 999, 77, 123)},
+        highest=41,
+    )
+    told = Told(saved)
+    end = told.end()
+    assert (end.lost, end.start_us, end.report) == (True, 123, 43)
+    spawned = [action.run.key for action in told.all if isinstance(action, events.Spawn)]
+    assert spawned == [RunKey(-2, 0)]
+    assert told.core.nodes() == (1, 2)
+    told(node(1, StartTaskOrder(command_line="s")))
+    assert len(told.reports(NodeReady)) == 1
