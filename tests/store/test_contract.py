@@ -317,17 +317,3 @@ def test_files_due_are_the_oldest_first(backend: Backend) -> None:
         assert [task.no for task in await store.files_due(30, 9)] == [5, 7, 4]
 
     backend.use(scenario)
-
-
-def test_active_tasks_of_a_job_in_the_order_they_came(backend: Backend) -> None:
-    async def scenario(store: Store) -> None:
-        await put(
-            store,
-            c.PutJob(a_job()),
-            c.AddTask(a_task(no=7, name="a"), b""),
-            c.AddTask(a_task(no=5, name="b"), b""),
-            c.AddTask(a_task(no=6, name="c", state=TaskState.RUNNING), b""),
-        )
-        assert [task.no for task in await store.active_tasks(3)] == [5, 7]
-
-    backend.use(scenario)

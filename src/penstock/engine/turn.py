@@ -18,7 +18,6 @@ from penstock.domain.records import (
     key_of,
 )
 from penstock.domain.refusals import JobNotFound, PoolNotFound, TaskNotFound
-from penstock.domain.states import TaskState
 from penstock.engine.state import State
 from penstock.messages import Instruction, RemoveJob, RemoveTask, encode
 from penstock.store.contract import Store
@@ -218,11 +217,3 @@ class Turn:
                 else:
                     found.add(key)
         return found
-
-    async def active_tasks(self, job: JobRecord) -> list[TaskRecord]:
-        """The waiting tasks of a job, as this turn has them."""
-        stored = {task.no: task for task in await self._store.active_tasks(job.no)}
-        for task, _ in self._tasks.values():
-            if task.job_no == job.no:
-                stored[task.no] = task
-        return [task for task in stored.values() if task.state is TaskState.ACTIVE]

@@ -106,9 +106,6 @@ class Store(Protocol):
     async def list_tasks(self, job_no: int, query: Query) -> Sequence[tuple[TaskRecord, bytes]]:
         """List tasks and their specifications in order of key."""
 
-    async def active_tasks(self, job_no: int) -> Sequence[TaskRecord]:
-        """All active tasks of a job, oldest first."""
-
     async def files_due(self, now_us: int, limit: int) -> Sequence[TaskRecord]:
         """Completed tasks whose directories are due for removal, longest due first."""
 

@@ -168,14 +168,6 @@ class MemoryStore:
         tasks = _page([task for task in self.tasks.values() if task.job_no == job_no], query)
         return [(task, self.specs[task.no]) for task in tasks]
 
-    async def active_tasks(self, job_no: int) -> Sequence[TaskRecord]:
-        """See `Store.active_tasks`."""
-        return [
-            task
-            for _, task in sorted(self.tasks.items())
-            if task.job_no == job_no and task.state is TaskState.ACTIVE
-        ]
-
     async def files_due(self, now_us: int, limit: int) -> Sequence[TaskRecord]:
         """See `Store.files_due`."""
         due = [

@@ -297,14 +297,6 @@ class SqliteStore:
         )
         return [(task_of(cells), spec) for spec, *cells, _key in rows]
 
-    async def active_tasks(self, job_no: int) -> Sequence[TaskRecord]:
-        """See `Store.active_tasks`."""
-        rows = self._read.execute(
-            f"SELECT {_TASK} FROM task WHERE job_no = ? AND state = ? ORDER BY no",
-            (job_no, int(TaskState.ACTIVE)),
-        )
-        return [task_of(row) for row in rows]
-
     async def files_due(self, now_us: int, limit: int) -> Sequence[TaskRecord]:
         """See `Store.files_due`."""
         rows = self._read.execute(
