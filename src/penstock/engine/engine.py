@@ -99,9 +99,8 @@ class Engine:
     async def load(self) -> None:
         """Read the memory from the store. To be awaited before `run`."""
         saved = await self.store.load()
-        linked = self._state.linked
         self._state = State.restored(saved)
-        self._state.linked = linked
+        self._state.linked = set(self._links)  # not those whose greeting was never committed
         self._revision = saved.revision
         now_us = self._now_us()
         for node in self._state.nodes.values():
@@ -157,11 +156,12 @@ class Engine:
         find_hosts(turn, self.settings)
         left = self.settings.placements_in_turn
         while state.hot and left:
-            key = state.hot.pop()
+            key = next(iter(state.hot))
+            del state.hot[key]
             placed = state.queue(key).place(left)
             left -= len(placed)
             if not left:
-                state.hot.add(key)
+                state.hot[key] = None
             if placed:
                 await tasks.start(turn, self.settings, placed)
         if state.hot:
@@ -188,7 +188,9 @@ class Engine:
         """The turn is durable: send what it wants sent and wake who waited for it."""
         by_host: dict[str, list[Instruction]] = {}
         for host, first in turn.greetings:
-            self._links[host] = self._greeted.pop(host)
+            link = self._greeted.pop(host, None)  # two greetings of one turn: the newer counts
+            if link is not None:
+                self._links[host] = link
             self._silent_since_us.pop(host, None)
             by_host[host] = list(first)
         if turn.greetings:

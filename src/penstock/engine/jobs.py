@@ -181,7 +181,7 @@ def delete_job(
     _stop_tasks(turn, job, force=force)
     pool = turn.state.pool(account, job.pool_id)
     for node in turn.state.nodes_of(pool.no) if pool else []:
-        if node.host is not None and node.state is not NodeState.LEAVING_POOL:
+        if node.state not in (NodeState.CREATING, NodeState.LEAVING_POOL):
             order = RemoveJob(chore=turn.new_no(), node_no=node.no, job_id=job.id)
             turn.put_chore(node.no, 0 if force else job.no, order)
     return job

@@ -76,7 +76,7 @@ async def connected(turn: Turn, settings: EngineSettings, link: Link) -> list[In
     first += [nodes.order_for(turn, node, settings) for node in staying]
     specs = await turn.tasks([task.no for task in wanted])
     for task in wanted:
-        if (task.no, task.attempt) not in known:
+        if (task.no, task.attempt) not in known and task.ending is None:
             first.append(tasks.order_for(turn, task, specs[task.no][1], settings))
         if task.ending is not None:
             first.append(KillTask(node_no=task.node_no or 0, task_no=task.no, attempt=task.attempt))

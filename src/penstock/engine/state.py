@@ -91,7 +91,7 @@ class State:
         self.queues: dict[QueueKey, PoolQueue] = {}
         self.books: dict[int, DependencyBook] = {}
         self.job_due_us: dict[int, int] = {}  # live jobs with a wall clock limit: when it ends them
-        self.hot: set[QueueKey] = set()  # queues in which something may be placed
+        self.hot: dict[QueueKey, None] = {}  # queues in which something may be placed, in order
         self.linked: set[str] = set()  # node hosts that are connected now
         self.pool_nodes: dict[int, dict[int, None]] = {}
         self.job_running: dict[int, dict[int, None]] = {}
@@ -224,7 +224,7 @@ class State:
         if is_open and node.no not in nodes:
             used = sum(task.slots for task in self.running_on(node.no))
             nodes.open(node.no, node.slots - used)
-            self.hot.add(key)
+            self.hot[key] = None
         elif not is_open:
             nodes.close(node.no)
 
@@ -257,7 +257,7 @@ class State:
             self.job_due_us.pop(job.no, None)
         cap = -1 if spec.max_parallel_tasks is None else spec.max_parallel_tasks
         queue.put_job(job.no, spec.priority or 0, cap, open_=job.state is JobState.ACTIVE)
-        self.hot.add(key)
+        self.hot[key] = None
 
     def _drop_job(self, no: int) -> None:
         job = self.jobs.pop(no)
@@ -307,7 +307,7 @@ class State:
         """Let an active task wait for a node: it waits for no other task any more."""
         key = queue_key(self.jobs[job_no])
         self.queue(key).add(job_no, task_no, slots, self._hint(key, affinity))
-        self.hot.add(key)
+        self.hot[key] = None
 
     def _hint(self, key: QueueKey, affinity: str | None) -> int | None:
         """The node that an affinity id names (``TVM:`` and the node's id), if it is there."""
@@ -338,7 +338,7 @@ class State:
                 del self.node_running[task.node_no]
             key = queue_key(self.jobs[task.job_no])
             self.queue(key).ended(task.job_no, task.node_no, task.slots)
-            self.hot.add(key)
+            self.hot[key] = None
 
 
 def queue_key(job: JobRecord) -> QueueKey:

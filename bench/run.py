@@ -1,0 +1,34 @@
+"""Run benchmarks: `python -m bench.run [NAME ...]`, from the root of the repository."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from bench import adding, latency, throughput
+from bench.report import RESULTS, Report, append, show
+
+BENCHMARKS: Mapping[str, Callable[[], Report]] = {
+    "throughput": throughput.run,
+    "latency": latency.run,
+    "adding": adding.run,
+}
+
+
+def main() -> None:
+    """Run those that are named, or all; print one table and append one line of JSON."""
+    parser = argparse.ArgumentParser(prog="bench.run", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the line goes")
+    words = parser.parse_args()
+    names = words.names or list(BENCHMARKS)
+    if unknown := set(names) - set(BENCHMARKS):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    reports = [BENCHMARKS[name]() for name in names]
+    show(reports)
+    append(reports, words.results)
+
+
+if __name__ == "__main__":
+    main()
