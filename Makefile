@@ -28,8 +28,9 @@ format: $(VENV)/develop.stamp ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-sim: $(VENV)/develop.stamp ## the simulation alone
-	@$(BIN)/python -m pytest tests/sim $(ARGS)
+sim: $(VENV)/develop.stamp ## the simulation alone; SEED=n plays one again, MINUTES=n new ones
+	@$(BIN)/python -m $(if $(SEED),tests.sim --seed $(SEED),$(if $(MINUTES),tests.sim --minutes \
+		$(MINUTES),pytest tests/sim)) $(ARGS)
 
 bench: $(VENV)/develop.stamp ## measure against the floor of this machine
 	@$(BIN)/python -m bench.run $(ARGS)

@@ -1,0 +1,80 @@
+"""The store's disk: it takes its time, it may be full, and the server may die at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from random import Random
+
+from penstock.domain.changes import Change
+from penstock.domain.records import TaskRecord
+from penstock.store.contract import Revision, Saved, WriteFailed
+from penstock.store.memory import MemoryStore
+
+
+class Disk(MemoryStore):
+    """A `MemoryStore` whose commits take virtual time; it outlives the servers that use it.
+
+    A server that dies is cancelled wherever it waits, so a commit under way is then either not
+    there or there without anyone knowing. `before` and `after` see each commit around the
+    instant in which it takes effect.
+    """
+
+    def __init__(
+        self,
+        random: Random,
+        before: Callable[[Sequence[Change]], None],
+        after: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self._random = random
+        self._before = before
+        self._after = after
+        self.slow = False
+        self.instant = False  # a check reads, for which no time passes
+
+    async def commit(self, changes: Sequence[Change], expect: Revision, next_no: int) -> Revision:
+        """See `Store.commit`."""
+        await asyncio.sleep(self._takes_s())
+        if self.full:
+            raise WriteFailed("no space left")
+        self._before(changes)
+        revision = await super().commit(changes, expect, next_no)
+        self._after()
+        await asyncio.sleep(self._takes_s())
+        return revision
+
+    async def load(self) -> Saved:
+        """See `Store.load`."""
+        await self._seek()
+        saved = await super().load()
+        await self._seek()
+        return saved
+
+    async def task(self, job_no: int, task_id: str) -> tuple[TaskRecord, bytes] | None:
+        """See `Store.task`."""
+        await self._seek()
+        return await super().task(job_no, task_id)
+
+    async def tasks_by_no(self, numbers: Sequence[int]) -> dict[int, tuple[TaskRecord, bytes]]:
+        """See `Store.tasks_by_no`."""
+        await self._seek()
+        return await super().tasks_by_no(numbers)
+
+    async def existing(self, job_no: int, keys: Sequence[str]) -> set[str]:
+        """See `Store.existing`."""
+        await self._seek()
+        return await super().existing(job_no, keys)
+
+    async def files_due(self, now_us: int, limit: int) -> Sequence[TaskRecord]:
+        """See `Store.files_due`."""
+        await self._seek()
+        return await super().files_due(now_us, limit)
+
+    async def _seek(self) -> None:
+        if not self.instant:
+            await asyncio.sleep(self._takes_s() / 4)
+
+    def _takes_s(self) -> float:
+        mean_s = 0.5 if self.slow else 0.002
+        return self._random.expovariate(1 / mean_s)

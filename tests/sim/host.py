@@ -1,0 +1,463 @@
+"""A node host: the production core and journal, with a shell like that of `agent.host`.
+
+The shell keeps the order of the real one: actions are carried out as the core gives them, the
+journal is written when the batch is through, reports go out on the connection whose welcome the
+core has seen. A host that is killed loses what it did not write; its processes run on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from random import Random
+from typing import Any, Final
+
+from penstock.agent import events, failures, journal
+from penstock.agent.core import AgentCore
+from penstock.agent.events import Action, Event, Run, RunKey
+from penstock.agent.journal import Journal
+from penstock.agent.layout import task_directory
+from penstock.agent.ledger import BegunRun, Saved, SavedNode
+from penstock.messages import (
+    PROTOCOL,
+    Confirm,
+    Heartbeat,
+    Hello,
+    Instruction,
+    MakeNode,
+    NumberedReport,
+    Report,
+    RunTask,
+    Welcome,
+    encode,
+    instructions,
+)
+from tests.sim.machine import Machine
+from tests.sim.network import Closed, End, Network
+
+_FIRST_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 2.0
+_GRACE_US: Final = 2_000_000
+
+
+class Notes(Journal):
+    """A journal whose file is a list of lines."""
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self.lines = lines
+        self._lines = []
+        self.saved = Saved()
+        for line in lines:
+            kind, _, text = line.partition(b" ")
+            journal._take(self.saved, kind, journal._DECODERS[kind].decode(text))
+
+    def flush(self) -> None:
+        self.lines += self._lines
+        self._lines.clear()
+        if len(self.lines) > 100:
+            self._compact()
+
+    def _compact(self) -> None:
+        self.lines[:] = [
+            b"%b %b" % (kind, journal._ENCODE(value))
+            for kind, value in journal._records(self.saved)
+        ]
+        self._lines.clear()
+
+
+class Host:
+    """One node host over all its lives."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        network: Network,
+        server: Callable[[], Any],
+        random: Random,
+        said: Callable[[str], None] | None = None,
+    ) -> None:
+        self.name = machine.name
+        self.machine = machine
+        self.network = network
+        self.journal: list[bytes] = []
+        self.life: Life | None = None
+        self.lives = 0
+        self.gone = False  # for good
+        self.server = server
+        self.random = random
+        self.said = said  # takes down all that is said on the link
+        self.spawned_unwritten: set[RunKey] = set()  # begun, and the note of it died with a life
+
+    def start(self) -> None:
+        """Begin a life."""
+        assert self.life is None
+        self.lives += 1
+        self.life = Life(self)
+
+    def kill(self, *, with_machine: bool = False) -> None:
+        """End the life as SIGKILL would, or as a power cut."""
+        if self.life is not None:
+            self.life.die()
+            self.life = None
+        wires = self.network.of(self.name)
+        for wire in wires:
+            if with_machine:
+                wire.lost()
+            else:
+                wire.break_at(wire.host_end)
+        if with_machine:
+            self.machine.kill_all()
+
+    def now_us(self) -> int:
+        loop: Any = asyncio.get_running_loop()
+        return int(loop.elapsed_us) + self.machine.clock_offset_us
+
+
+class Life:
+    """A node host from its start to its death."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._machine = host.machine
+        self._random = host.random
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[Event | tuple[Welcome, End]] = deque()
+        self._pump_due = False
+        self._flush_due = False
+        self._dead = False
+        self._awake = asyncio.Event()
+        self._awake.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transfers: dict[RunKey, asyncio.TimerHandle] = {}
+        self._transfer_ends: dict[RunKey, Event] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_us: int | None = None
+        self._end: End | None = None  # of the connection that stands
+        self._out: list[Report] = []
+        self._write_due = False
+        self._welcomed: End | None = None  # the connection whose welcome was taken in
+        self._begun_unwritten: set[RunKey] = set()
+        self._made_unwritten = False
+        self.dies_before_writing = False  # the next batch is acted upon and not written; but
+        # not one that makes a node, whose directories would be known to nobody
+        self._notes = Notes(host.journal)
+        self.core = AgentCore(self._notes.saved, grace_us=_GRACE_US)
+        self._start(self._live())
+
+    # --- life and death ----------------------------------------------------------------------
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None and not self._dead:
+            raise task.exception() or AssertionError
+
+    async def _live(self) -> None:
+        await asyncio.sleep(self._random.expovariate(1 / 0.2))
+        self._machine.kill_all()  # what an earlier life left
+        self._machine.adopt(self._emit)
+        for saved in self._notes.saved.nodes.values():
+            self._machine.directories.add(_root(saved.order))
+        self._do_all(self.core.restore(self._host.now_us()))
+        self._schedule_pump()
+        await self._dial()
+
+    def die(self) -> None:
+        self._dead = True
+        self._machine.adopt(None)
+        self._host.spawned_unwritten |= self._begun_unwritten
+        for task in list(self._tasks):
+            task.cancel()
+        for timer in (self._timer, *self._transfers.values()):
+            if timer is not None:
+                timer.cancel()
+
+    def freeze(self) -> None:
+        """Stand still, as under SIGSTOP; processes run on, and events pile up."""
+        self._awake.clear()
+        self._host.network.deafen(self._host.name)
+
+    def thaw(self) -> None:
+        self._awake.set()
+        self._host.network.undeafen(self._host.name)
+        self._schedule_pump()
+
+    @property
+    def frozen(self) -> bool:
+        return not self._awake.is_set()
+
+    # --- the link ----------------------------------------------------------------------------
+
+    async def _dial(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            began = self._loop.time()
+            with suppress(Closed):
+                await self._once()
+            self._end = None
+            self._out.clear()
+            if self._loop.time() - began > _LONGEST_PAUSE_S:
+                pause_s = _FIRST_PAUSE_S
+            await asyncio.sleep(pause_s)
+            await self._awake.wait()
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _once(self) -> None:
+        network, name = self._host.network, self._host.name
+        server = self._host.server()
+        if network.parted(name):
+            await asyncio.sleep(5)
+            raise Closed("no way to the server")
+        await asyncio.sleep(network.delay_s())
+        if server is None or server.dead:
+            raise Closed("no server")
+        wire = network.connect(name)
+        server.accept(wire)
+        end = wire.host_end
+        try:
+            await self._converse(end)
+        finally:
+            if not self._dead:
+                wire.break_at(end)
+
+    async def _converse(self, end: End) -> None:
+        hello = Hello(
+            protocol=PROTOCOL,
+            host=self._host.name,
+            version="1",
+            pid=self._host.lives,
+            started_us=self._host.lives,
+            cores=2,
+            nodes=self.core.nodes(),
+            attempts=self.core.known_attempts(),
+        )
+        end.send(encode([hello]))
+        first = list(instructions(await end.receive()))
+        await self._awake.wait()
+        assert isinstance(first[0], Welcome), "the first message is a welcome"
+        self._end = end
+        self._receive(first, end)
+        beats = self._start(self._beat(first[0].heartbeat_s))
+        try:
+            while True:
+                batch = list(instructions(await end.receive()))
+                await self._awake.wait()
+                self._receive(batch, end)
+        finally:
+            beats.cancel()
+
+    async def _beat(self, every_s: float) -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            await self._awake.wait()
+            self._send_report(Heartbeat(attempts=self.core.attempts()))
+
+    def _send_report(self, report: Report) -> None:
+        if self._end is None:
+            return
+        self._out.append(report)
+        if not self._write_due:
+            self._write_due = True
+            self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        self._write_due = False
+        batch, self._out = self._out, []
+        if self._end is not None and batch and not self._dead and not self._end.closed:
+            self._end.send(encode(batch))
+
+    # --- events in ---------------------------------------------------------------------------
+
+    def _receive(self, batch: list[Instruction], end: End) -> None:
+        for message in batch:
+            if isinstance(message, Welcome):
+                self._queue.append((message, end))
+            else:
+                self._queue.append(message)
+        self._schedule_pump()
+
+    def _emit(self, event: Event) -> None:
+        self._queue.append(event)
+        self._schedule_pump()
+
+    def _schedule_pump(self) -> None:
+        if not self._pump_due and not self._dead:
+            self._pump_due = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pump_due = False
+        if self._dead or self.frozen:
+            return
+        slice_ = self._random.choice((1, 3, 1000))
+        while self._queue and slice_:
+            slice_ -= 1
+            event = self._queue.popleft()
+            if isinstance(event, tuple):
+                event, end = event
+                if end is not self._end:
+                    continue
+                self._welcomed = end
+            actions = self.core.handle(event, self._host.now_us())
+            if self._host.said is not None and not isinstance(event, Confirm):
+                self._host.said(f"{self._host.name}: {event} -> {actions}")
+            self._do_all(actions)
+        if self._queue:
+            self._schedule_pump()
+        self._set_timer()
+        if self.dies_before_writing and self._begun_unwritten and not self._made_unwritten:
+            self._host.kill()
+
+    def _set_timer(self) -> None:
+        due_us = self.core.due_us()
+        if due_us == self._timer_us and self._timer is not None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_us = due_us
+        if due_us is not None:
+            pause_s = max(0.0, (due_us - self._host.now_us()) / 1e6)
+            self._timer = self._loop.call_later(pause_s, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self._emit(events.Tick())
+
+    # --- actions out -------------------------------------------------------------------------
+
+    def _do_all(self, actions: list[Action]) -> None:
+        for action in actions:
+            self._do(action)
+        if actions and not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if not self._dead:
+            self._notes.flush()
+            self._begun_unwritten.clear()
+            self._made_unwritten = False
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case events.Spawn(run, fresh, start_us):
+                self._spawn(run, start_us, fresh=fresh)
+            case events.Send(report):
+                self._notes.report(report)
+                self._say(report)
+            case events.SendAgain(report):
+                self._say(report)
+            case events.Forgive(number):
+                self._notes.confirmed(number)
+            case events.Forget(key):
+                self._notes.forget(key)
+            case events.Terminate(key):
+                self._machine.terminate(key)
+            case events.Kill(key):
+                self._machine.kill(key)
+            case events.Prepare(run):
+                self._prepare(run)
+            case events.Upload(run):
+                self._transfer(run.key, self._uploaded(run), events.Uploaded(run.key, None))
+            case events.StopTransfer(key):
+                self._stop_transfer(key)
+            case events.MakeDirectories(node):
+                self._make_directories(node)
+            case events.ClearNode(node):
+                self._start(self._clear_node(node))
+            case events.RemoveTree(chore, node, path):
+                self._machine.remove(f"{_root(node)}/{path}")
+                self._start(self._tree_removed(chore))
+            case events.NewServer(server, other):
+                assert not other, "there is one server"
+                self._notes.server(server, other=other)
+
+    def _say(self, report: NumberedReport) -> None:
+        if self._end is not None and self._welcomed is self._end:
+            self._send_report(report)
+
+    def _spawn(self, run: Run, start_us: int, *, fresh: bool) -> None:
+        directory = _directory(run)
+        if fresh:
+            assert _root(run.node) in self._machine.directories, "the node is not there"
+            self._machine.directories.add(directory)
+        elif run.key.number < 0:
+            self._machine.directories.add(directory)
+        outcome = self._machine.spawn(run, directory)
+        if not isinstance(outcome, int):
+            self._queue.append(outcome)
+            return
+        number, attempt = run.key
+        self._begun_unwritten.add(run.key)
+        self._notes.begun(BegunRun(number, attempt, run.node.node_no, outcome, 0, start_us))
+
+    def _make_directories(self, node: MakeNode) -> None:
+        if self._random.random() < self._machine.broken:
+            failure = failures.failure("ResourceDirectoryCreateFailed", Message="full")
+            self._queue.append(events.NodeFailed(node.node_no, failure))
+            return
+        self._machine.directories.add(_root(node))
+        self._made_unwritten = True
+        address = f"127.1.0.{self._notes.address()}"
+        self._notes.node(SavedNode(node, address))
+        self._queue.append(events.NodeMade(node.node_no, address))
+
+    async def _clear_node(self, node: MakeNode) -> None:
+        await asyncio.sleep(self._random.expovariate(1 / 0.2))
+        self._machine.kill_all(_root(node) + "/")
+        self._machine.remove(_root(node))
+        self._notes.node_gone(node.node_no)
+        self._emit(events.NodeCleared(node.node_no))
+
+    async def _tree_removed(self, chore: int) -> None:
+        await asyncio.sleep(self._random.expovariate(1 / 0.05))
+        self._emit(events.TreeRemoved(chore))
+
+    # --- transfers ---------------------------------------------------------------------------
+
+    def _prepare(self, run: Run) -> None:
+        self._machine.directories.add(_directory(run))
+        ready: Event = events.Prepared(run.key)
+        if "nofile" in run.order.command_line:
+            ready = events.PrepareFailed(run.key, failures.failure("BlobNotFound"))
+        stopped = events.PrepareFailed(run.key, failures.ended_by_user())
+        self._transfer(run.key, ready, stopped)
+
+    def _uploaded(self, run: Run) -> Event:
+        failed = "noupload" in run.order.command_line
+        failure = failures.failure("FileUploadContainerNotFound") if failed else None
+        return events.Uploaded(run.key, failure)
+
+    def _transfer(self, key: RunKey, end: Event, stopped: Event) -> None:
+        self._transfer_ends[key] = stopped
+        takes_s = self._random.expovariate(1 / 1.0)
+        self._transfers[key] = self._loop.call_later(takes_s, self._transferred, key, end)
+
+    def _transferred(self, key: RunKey, end: Event) -> None:
+        del self._transfers[key]
+        self._emit(end)
+
+    def _stop_transfer(self, key: RunKey) -> None:
+        transfer = self._transfers.pop(key, None)
+        if transfer is not None:
+            transfer.cancel()
+            self._loop.call_soon(self._emit, self._transfer_ends[key])
+
+
+def _root(node: MakeNode) -> str:
+    return f"{node.pool_id}/{node.node_id[6:14]}-{node.node_no}"
+
+
+def _directory(run: Run) -> str:
+    if isinstance(run.order, RunTask):
+        return f"{_root(run.node)}/{task_directory(run.order.job_id, run.order.task_id)}"
+    return f"{_root(run.node)}/startup"

@@ -1,0 +1,148 @@
+"""The machine below a node host: its processes, directories and clock.
+
+A command line is ``work SECONDS``, with any of ``fail=P`` (chance of a bad exit), ``stubborn``
+(SIGTERM does not end it), ``polite`` (SIGTERM makes it exit with 0) and ``missing`` (no such
+program). All else about it is chance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import Protocol
+
+from penstock.agent import failures
+from penstock.agent.events import Event, Exited, Run, RunKey, SpawnBusy, SpawnFailed, TooLate
+
+
+class Ledger(Protocol):
+    """Who wants to know what processes do."""
+
+    def process_began(self, process: Process) -> None: ...
+
+    def process_ended(self, process: Process) -> None: ...
+
+
+class Process:
+    """One process of a run."""
+
+    def __init__(self, pid: int, host: str, run: Run, directory: str) -> None:
+        self.pid = pid
+        self.host = host
+        self.run = run
+        self.directory = directory
+        self.exit_code: int | None = None
+        self.by_itself = False  # it ended, and was not ended
+        self.end: asyncio.TimerHandle
+
+    @property
+    def key(self) -> RunKey:
+        return self.run.key
+
+    @property
+    def alive(self) -> bool:
+        return self.exit_code is None
+
+
+class Machine:
+    """What outlives the process of a node host."""
+
+    def __init__(self, name: str, random: Random, ledger: Ledger) -> None:
+        self.name = name
+        self.clock_offset_us = 0
+        self.busy = 0.0  # chance that it has no room for another process
+        self.broken = 0.0  # chance that the directories of a node cannot be made
+        self.directories: set[str] = set()
+        self.processes: dict[int, Process] = {}
+        self._random = random
+        self._ledger = ledger
+        self._pids = 0
+        self._emit: Callable[[Event], None] | None = None
+        self._by_key: dict[RunKey, Process] = {}  # of the host that lives: until it is told
+
+    def adopt(self, emit: Callable[[Event], None] | None) -> None:
+        """From now on this host is the parent; None: it died, and hears of nothing."""
+        self._emit = emit
+        self._by_key = {}
+
+    def spawn(self, run: Run, directory: str) -> int | SpawnFailed | SpawnBusy:
+        """Start the command line of a run in its directory."""
+        if self._random.random() < self.busy:
+            return SpawnBusy(run.key)
+        words = run.order.command_line.split()
+        if "missing" in words:
+            return SpawnFailed(run.key, failures.failure("CommandProgramNotFound"))
+        assert directory in self.directories, f"no directory {directory}"
+        self._pids += 1
+        process = Process(self._pids, self.name, run, directory)
+        self.processes[process.pid] = self._by_key[run.key] = process
+        loop = asyncio.get_running_loop()
+        takes_s = float(words[1]) * self._random.uniform(0.2, 1.8)
+        process.end = loop.call_later(takes_s, self._by_itself, process)
+        self._ledger.process_began(process)
+        return process.pid
+
+    def _by_itself(self, process: Process) -> None:
+        process.by_itself = True
+        bad = next((w for w in process.run.order.command_line.split() if w[:5] == "fail="), "")
+        failed = bool(bad) and self._random.random() < float(bad[5:])
+        self._end(process, 1 if failed else 0)
+
+    def _end(self, process: Process, exit_code: int) -> None:
+        if not process.alive:
+            return
+        process.end.cancel()
+        process.exit_code = exit_code
+        del self.processes[process.pid]
+        self._ledger.process_ended(process)
+        parent = self._emit
+        if parent is not None and self._by_key.get(process.key) is process:
+            swept_s = 0.3 if self._random.random() < 0.05 else 0.003
+            asyncio.get_running_loop().call_later(
+                self._random.expovariate(1 / swept_s), self._reaped, process, parent
+            )
+
+    def _reaped(self, process: Process, parent: Callable[[Event], None]) -> None:
+        if self._emit == parent:
+            assert process.exit_code is not None
+            del self._by_key[process.key]
+            parent(Exited(process.key, process.exit_code))
+
+    def terminate(self, key: RunKey) -> None:
+        """Send SIGTERM, or say that it is too late."""
+        process = self._by_key.get(key)
+        if process is None:
+            return
+        if not process.alive:
+            assert self._emit is not None
+            self._emit(TooLate(key))
+            return
+        words = process.run.order.command_line.split()
+        if "stubborn" not in words:
+            self._end_soon(process, 0 if "polite" in words else 143)
+
+    def kill(self, key: RunKey) -> None:
+        """Send SIGKILL."""
+        process = self._by_key.get(key)
+        if process is not None:
+            self._end_soon(process, 137)
+
+    def _end_soon(self, process: Process, exit_code: int) -> None:
+        mean_s = 0.002 if exit_code == 137 else 0.3
+        asyncio.get_running_loop().call_later(
+            self._random.expovariate(1 / mean_s), self._end, process, exit_code
+        )
+
+    def kill_all(self, below: str = "") -> None:
+        """End everything that has its directory there, at once."""
+        for process in list(self.processes.values()):
+            if f"{process.directory}/".startswith(below):
+                self._end(process, 137)
+
+    def remove(self, path: str) -> None:
+        """Remove a directory with all in it. What runs there would notice, so nothing may."""
+        for process in self.processes.values():
+            inside = f"{process.directory}/".startswith(f"{path}/")
+            assert not inside, f"{path} is removed below {process.key}"
+        self.directories = {d for d in self.directories if not f"{d}/".startswith(f"{path}/")}

@@ -1,0 +1,168 @@
+"""The story of every world: work and trouble together, then peace, then everything goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from random import Random
+from typing import Final
+
+from penstock.domain.records import TaskRecord, key_of
+from penstock.domain.states import JobState, NodeState, TaskResult, TaskState
+from penstock.engine.turn import Turn
+from penstock.engine.why import why
+from tests.sim.checks import Broken
+from tests.sim.faults import Faults
+from tests.sim.users import KINDS, JobUser, PoolUser
+from tests.sim.world import World
+
+FINISH_S: Final = 2400.0
+"""From the end of the faults until everything that can finish must have finished."""
+
+STEADY_S: Final = 300.0
+"""From the end of the faults until each pool has the nodes that its owner wants."""
+
+GONE_S: Final = 300.0
+"""From the last deletion until nothing may be left anywhere."""
+
+_STUCK_FOR_GOOD: Final = frozenset(
+    {"DependencyFailed", "DependencyMissing", "DependencyUnfinished", "JobEnding"}
+)
+
+
+def play(seed: int, *, detail: bool = False) -> World:
+    """Play the world of a seed. Raises `Broken` when something does not hold."""
+    world = World(seed, hosts=Random(f"{seed}/hosts").randint(1, 3), detail=detail)
+    world.run(tell)
+    return world
+
+
+async def tell(world: World) -> None:
+    """All that happens in one world."""
+    random = Random(f"{world.seed}/story")
+    pools = [
+        PoolUser(world, f"pool{number}", harsh=random.random() < 0.2)
+        for number in range(random.randint(1, 3))
+    ]
+    jobs = [
+        JobUser(world, f"job{number}", random.choice(KINDS), pools)
+        for number in range(random.randint(2, 6))
+    ]
+    world.start_server()
+    for host in world.hosts:
+        host.start()
+    faults = asyncio.ensure_future(Faults(world).run(random.uniform(30, 200)))
+    for pool in pools:
+        await pool.create()
+    await asyncio.gather(*(pool.live() for pool in pools), *(job.live() for job in jobs), faults)
+    world.note("peace")
+    for job in jobs:
+        await job.make_whole()
+    try:
+        async with asyncio.timeout(STEADY_S):
+            await asyncio.gather(*(pool.make_whole() for pool in pools))
+    except TimeoutError:
+        raise Broken(f"pools are not steady after {STEADY_S} s") from None
+    await _within(FINISH_S, lambda: _unfinished(world), "unfinished")
+    for job in jobs:
+        _as_wanted(world, job)
+    world.note("all goes")
+    moved = {job.name for job in jobs if job.moved}
+    for job in jobs:
+        await job.delete(force=False)
+    await _within(GONE_S, lambda: _left_of_jobs(world, moved), "left of jobs")
+    for pool in pools:
+        await pool.delete()
+    await _within(GONE_S, lambda: _left(world), "left")
+
+
+async def _within(limit_s: float, lacking: Callable[[], list[str]], what: str) -> None:
+    for _ in range(int(limit_s)):
+        if not lacking():
+            return
+        await asyncio.sleep(1)
+    raise Broken(f"{what} after {limit_s} s: {'; '.join(lacking()[:5])}")
+
+
+def _unfinished(world: World) -> list[str]:
+    """What could still move."""
+    found = [
+        f"task {task.id} of {world.disk.jobs[task.job_no].id} is {task.state.wire_name}"
+        for task in world.disk.tasks.values()
+        if not _may_stay(world, task)
+    ]
+    found += [
+        f"job {job.id} is {job.state}"
+        for job in world.disk.jobs.values()
+        if job.state not in (JobState.ACTIVE, JobState.COMPLETED, JobState.DISABLED)
+    ]
+    gone = {host.name for host in world.hosts if host.gone}
+    found += [
+        f"node {node.no} is {node.state}"
+        for node in world.disk.nodes.values()
+        if node.state is not NodeState.IDLE and node.host not in gone
+    ]
+    return found
+
+
+def _may_stay(world: World, task: TaskRecord) -> bool:
+    if task.state is TaskState.COMPLETED:
+        return True
+    if task.state is not TaskState.ACTIVE or world.server is None:
+        return False
+    job = world.disk.jobs[task.job_no]
+    if job.state is JobState.DISABLED:
+        return True  # by an exit condition
+    turn = Turn(world.server.engine._state, world.disk, world.now_us(), Random(0))
+    reasons = world.watch.at_once(why(turn, job.account, job.id, task.id))
+    return any(reason.code in _STUCK_FOR_GOOD for reason in reasons)
+
+
+def _as_wanted(world: World, user: JobUser) -> None:
+    """Jobs that nobody harmed ran each task to its end, once."""
+    record = user.record()
+    if not user.spared or record is None:
+        return
+    for task_id in user.tasks:
+        no = world.disk.by_key[record.no, key_of(task_id)]
+        task = world.disk.tasks[no]
+        if (task.state, task.result) != (TaskState.COMPLETED, TaskResult.SUCCESS):
+            raise Broken(f"task {task_id} of {user.name} is {task.state!r}, {task.result!r}")
+        if world.watch.completions[no] != 1:
+            raise Broken(f"task {task_id} completed {world.watch.completions[no]} times")
+
+
+def _left_of_jobs(world: World, moved: Collection[str] = ()) -> list[str]:
+    """What is left of jobs that were deleted, on nodes that stay.
+
+    A job that moved to another pool leaves its directories on the nodes of the old one.
+    """
+    disk = world.disk
+    found = [f"job {job.id} is {job.state}" for job in disk.jobs.values()]
+    found += [f"task {task.id}" for task in disk.tasks.values()]
+    for host in world.hosts:
+        if not host.gone:
+            left = [
+                name
+                for name in host.machine.directories
+                if "/workitems/" in name and name.split("/")[3] not in moved
+            ]
+            found += [f"directory {name} on {host.name}" for name in sorted(left)]
+    return found
+
+
+def _left(world: World) -> list[str]:
+    """What is left anywhere of things that were deleted."""
+    disk = world.disk
+    found = _left_of_jobs(world)
+    found += [f"pool {pool.id} is {pool.state}" for pool in disk.pools.values()]
+    found += [f"node {node.no} is {node.state}" for node in disk.nodes.values()]
+    found += [f"chore {no}" for no in disk.chores]
+    for host in world.hosts:
+        if not host.gone:
+            found += [f"process {p.key} on {host.name}" for p in host.machine.processes.values()]
+            found += [f"directory {name} on {host.name}" for name in host.machine.directories]
+            core = host.life.core if host.life is not None else None
+            found += [f"attempt {a} on {host.name}" for a in core.attempts()] if core else []
+            found += [f"node {n} on {host.name}" for n in core.nodes()] if core else []
+    return found

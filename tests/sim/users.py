@@ -1,0 +1,421 @@
+"""What users do: pools that grow and shrink, jobs of every kind, and patience with refusals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Final, TypeVar
+
+from penstock.domain.conditions import ANY
+from penstock.domain.instants import Duration
+from penstock.domain.records import JobRecord, PoolRecord, TaskRecord
+from penstock.domain.refusals import (
+    JobExists,
+    PoolExists,
+    Refusal,
+    TaskExists,
+)
+from penstock.domain.specs.common import (
+    OutputContainer,
+    OutputDestination,
+    OutputFile,
+    ResourceFile,
+    TaskConstraints,
+    UploadOptions,
+)
+from penstock.domain.specs.job import JobConstraints, JobPatch, JobSpec, PoolInfo
+from penstock.domain.specs.pool import NodeRemoval, PoolSpec, Resize, SchedulingPolicy, StartTask
+from penstock.domain.specs.task import (
+    AffinityInfo,
+    Dependencies,
+    ExitConditions,
+    ExitOptions,
+    TaskIdRange,
+    TaskSpec,
+)
+from penstock.domain.states import AllocationState, JobState, NodeState, TaskResult
+from penstock.engine.engine import Engine
+from tests.records import ACCOUNT
+from tests.sim.world import ServerGone, World
+
+T = TypeVar("T")
+
+FILES: Final = [ResourceFile(http_url="http://files/a", file_path="a")]
+OUTPUTS: Final = [
+    OutputFile(
+        file_pattern="*",
+        destination=OutputDestination(container=OutputContainer(container_url="http://files/c")),
+        upload_options=UploadOptions(upload_condition="taskcompletion"),
+    )
+]
+MOST_SLOTS: Final = 4
+
+
+class User:
+    """Someone who asks until there is an answer."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.random = Random(f"{world.seed}/{name}")
+
+    async def pause(self, mean_s: float) -> None:
+        await asyncio.sleep(self.random.expovariate(1 / mean_s))
+
+    async def ask(self, wish: Callable[[Engine], Awaitable[T]]) -> T | Refusal:
+        """Have a wish granted or refused; a server that died or is busy is asked again."""
+        while True:
+            try:
+                return await self.world.call(wish)
+            except ServerGone:
+                continue
+            except Refusal as refusal:
+                if refusal.status != 503:
+                    return refusal
+                await self.pause(1.0)
+
+    async def until(self, done: Callable[[], bool], every_s: float = 0.5) -> None:
+        while not done():
+            await asyncio.sleep(every_s)
+
+
+class PoolUser(User):
+    """The owner of one pool."""
+
+    def __init__(self, world: World, name: str, *, harsh: bool) -> None:
+        super().__init__(world, name)
+        self.name = name
+        self.harsh = harsh  # resizes may end tasks
+        self.target = self.random.randint(1, 4)
+        self.slots = self.random.randint(1, MOST_SLOTS)
+
+    def record(self) -> PoolRecord | None:
+        pools = self.world.disk.pools.values()
+        return next((pool for pool in pools if pool.id == self.name), None)
+
+    async def create(self) -> None:
+        random = self.random
+        policy = SchedulingPolicy(
+            node_fill_type=random.choice((None, "pack", "spread")),
+            job_default_order=random.choice((None, "creationtime")),
+        )
+        spec = PoolSpec(
+            id=self.name,
+            vm_size="standard_d4_v3",
+            target_dedicated_nodes=self.target,
+            task_slots_per_node=self.slots,
+            start_task=self._start_task(),
+            task_scheduling_policy=policy,
+        )
+        made = await self.ask(lambda engine: engine.add_pool(ACCOUNT, spec))
+        assert not isinstance(made, Refusal) or isinstance(made, PoolExists), made
+
+    def _start_task(self) -> StartTask | None:
+        if self.random.random() < 0.5:
+            return None
+        return StartTask(
+            command_line=self.random.choice(("work 1", "work 1 fail=0.4", "work 3 stubborn")),
+            max_task_retry_count=-1,
+            wait_for_success=self.random.random() < 0.7,
+            resource_files=self.random.choice((None, FILES)),
+        )
+
+    async def live(self) -> None:
+        """Resize now and then."""
+        for _ in range(self.random.randint(0, 4)):
+            await self.pause(20)
+            await self.resize(self.random.randint(0, 4))
+
+    async def resize(self, target: int) -> None:
+        how = ["requeue", "taskcompletion", "retaineddata", None]
+        how += ["terminate"] if self.harsh else []
+        option = self.random.choice(how)
+        if self.random.random() < 0.2:
+            await self._remove_some(option)
+            return
+        resize = Resize(target_dedicated_nodes=target, node_deallocation_option=option)
+        answer = await self.ask(lambda e: e.resize_pool(ACCOUNT, self.name, resize, ANY))
+        if isinstance(answer, Refusal) and self.random.random() < 0.3:
+            await self.ask(lambda e: e.stop_resize(ACCOUNT, self.name, ANY))
+
+    async def _remove_some(self, how: str | None) -> None:
+        nodes = [node for node in self.world.disk.nodes.values() if node.pool_no == self._no()]
+        if nodes:
+            chosen = self.random.sample(nodes, self.random.randint(1, len(nodes)))
+            removal = NodeRemoval(
+                node_list=[node.id for node in chosen], node_deallocation_option=how
+            )
+            await self.ask(lambda e: e.remove_nodes(ACCOUNT, self.name, removal, ANY))
+
+    def _no(self) -> int:
+        record = self.record()
+        return record.no if record is not None else 0
+
+    async def make_whole(self) -> None:
+        """See to it that the pool has nodes that work, without asking for too much."""
+        await self.until(self._steady)
+        gone = {host.name for host in self.world.hosts if host.gone}
+        nodes = self.world.disk.nodes.values()
+        bad = [
+            node.id
+            for node in nodes
+            if node.pool_no == self._no()
+            and (node.host in gone or node.state is NodeState.UNUSABLE)
+        ]
+        if bad:
+            removal = NodeRemoval(node_list=bad)
+            await self.ask(lambda e: e.remove_nodes(ACCOUNT, self.name, removal, ANY))
+            await self.until(self._steady)
+        target = max(1, self.target)
+        resize = Resize(target_dedicated_nodes=target, node_deallocation_option="requeue")
+        await self.ask(lambda e: e.resize_pool(ACCOUNT, self.name, resize, ANY))
+        await self.until(self._steady)
+
+    def _steady(self) -> bool:
+        record = self.record()
+        return record is not None and record.allocation is AllocationState.STEADY
+
+    async def delete(self) -> None:
+        await self.ask(lambda e: e.delete_pool(ACCOUNT, self.name, ANY))
+
+
+class JobUser(User):
+    """The owner of one job. `kind` says what the job goes through."""
+
+    def __init__(self, world: World, name: str, kind: str, pools: list[PoolUser]) -> None:
+        super().__init__(world, name)
+        self.name = name
+        self.kind = kind
+        self.pools = pools
+        self.pool = self.random.choice(pools)
+        self.wanted = self.random.randint(3, 25)
+        self.tasks: list[str] = []
+        self.moved = False
+        self.spared = kind in ("plain", "chain", "paused", "moving") and not self.pool.harsh
+
+    def record(self) -> JobRecord | None:
+        jobs = self.world.disk.jobs.values()
+        return next((job for job in jobs if job.id == self.name), None)
+
+    def task_records(self) -> list[TaskRecord]:
+        record = self.record()
+        no = record.no if record is not None else 0
+        return [task for task in self.world.disk.tasks.values() if task.job_no == no]
+
+    async def live(self) -> None:
+        await self.pause(5)
+        await self.create()
+        adding = asyncio.ensure_future(self._add_all())
+        try:
+            for _ in range(self.random.randint(1, 8)):
+                await self.pause(8)
+                await self._do_something()
+            await adding
+        finally:
+            adding.cancel()
+        await self._end()
+
+    async def create(self) -> None:
+        random = self.random
+        spec = JobSpec(
+            id=self.name,
+            pool_info=PoolInfo(pool_id=self.pool.name),
+            priority=random.choice((-5, 0, 0, 5)),
+            max_parallel_tasks=random.choice((-1, -1, 1, 2, 3)),
+            constraints=self._limit(),
+            uses_task_dependencies=True if self.kind in ("chain", "web") else None,
+            on_task_failure="performexitoptionsjobaction" if self.kind == "acting" else None,
+        )
+        made = await self.ask(lambda engine: engine.add_job(ACCOUNT, spec))
+        assert not isinstance(made, Refusal) or isinstance(made, JobExists), made
+
+    def _limit(self) -> JobConstraints | None:
+        if self.kind != "limited":
+            return None
+        return JobConstraints(max_wall_clock_time=Duration.of_seconds(self.random.randint(5, 60)))
+
+    async def _add_all(self) -> None:
+        while len(self.tasks) < self.wanted:
+            count = min(self.random.randint(1, 6), self.wanted - len(self.tasks))
+            specs = [self._spec(str(len(self.tasks) + 1 + more)) for more in range(count)]
+            self.tasks += [spec.id for spec in specs]
+            await self._add(specs)
+            await self.pause(6)
+
+    async def _add(self, specs: list[TaskSpec]) -> None:
+        answers = await self.ask(lambda e: e.add_tasks(ACCOUNT, self.name, specs))
+        if isinstance(answers, Refusal):
+            return
+        for spec, answer in zip(specs, answers, strict=True):
+            if isinstance(answer, TaskRecord | TaskExists):
+                self.world.watch.acknowledged(self.name, spec.id)
+            else:
+                raise AssertionError(answer)
+
+    def _spec(self, task_id: str) -> TaskSpec:
+        random = self.random
+        command = f"work {random.choice((0.05, 0.5, 0.5, 2, 2, 8, 8, 40))}"
+        if random.random() < 0.2:
+            command += random.choice((" stubborn", " polite"))
+        if self.kind == "failing":
+            command += random.choice(
+                (" fail=0.5", " fail=0.5", " fail=1", " missing", " nofile", " noupload")
+            )
+        elif self.kind in ("web", "acting"):
+            command += " fail=0.3"
+        return TaskSpec(
+            id=task_id,
+            command_line=command,
+            required_slots=random.randint(1, min(pool.slots for pool in self.pools)),
+            resource_files=FILES if random.random() < 0.2 or "nofile" in command else None,
+            output_files=OUTPUTS if random.random() < 0.15 or "noupload" in command else None,
+            constraints=self._constraints(command),
+            depends_on=self._depends(int(task_id)),
+            affinity_info=self._affinity(),
+            exit_conditions=self._conditions(),
+        )
+
+    def _constraints(self, command: str) -> TaskConstraints | None:
+        retries = None
+        if "fail" in command:
+            retries = -1 if "fail=0.5" in command else self.random.randint(0, 2)
+        seconds = self.random.choice((None, None, 0, 5))
+        limited = not self.spared and self.random.random() < 0.2
+        return TaskConstraints(
+            max_task_retry_count=retries,
+            retention_time=None if seconds is None else Duration.of_seconds(seconds),
+            max_wall_clock_time=Duration.of_seconds(1) if limited else None,
+        )
+
+    def _depends(self, number: int) -> Dependencies | None:
+        if self.kind not in ("chain", "web") or number == 1 or self.random.random() < 0.3:
+            return None
+        if self.random.random() < 0.5:
+            most = min(3, number - 1)
+            ids = self.random.sample(range(1, number), self.random.randint(1, most))
+            return Dependencies(task_ids=[str(n) for n in ids])
+        start = self.random.randint(1, number - 1)
+        end = self.random.randint(start, number - 1)
+        return Dependencies(task_id_ranges=[TaskIdRange(start=start, end=end)])
+
+    def _affinity(self) -> AffinityInfo | None:
+        nodes = list(self.world.disk.nodes.values())
+        if not nodes or self.random.random() < 0.8:
+            return None
+        return AffinityInfo(affinity_id=f"TVM:{self.random.choice(nodes).id}")
+
+    def _conditions(self) -> ExitConditions | None:
+        if self.kind == "web" and self.random.random() < 0.5:
+            return ExitConditions(default=ExitOptions(dependency_action="satisfy"))
+        if self.kind == "acting":
+            action = self.random.choice(("none", "disable", "terminate"))
+            return ExitConditions(default=ExitOptions(job_action=action))
+        return None
+
+    # --- what happens to it --------------------------------------------------------------------
+
+    async def _do_something(self) -> None:
+        if self.kind == "paused":
+            await self._pause_job()
+        elif self.kind == "moving":
+            await self._move_job()
+        elif self.kind in ("failing", "web", "victim"):
+            for _ in range(3):
+                await self._meddle()
+        await self._patch()
+
+    async def _patch(self) -> None:
+        patch = JobPatch(
+            priority=self.random.choice((-5, 0, 5)), max_parallel_tasks=self.random.choice((-1, 2))
+        )
+        if self.random.random() < 0.3:
+            await self.ask(lambda e: e.patch_job(ACCOUNT, self.name, patch, ANY))
+
+    async def _pause_job(self) -> None:
+        how = self.random.choice(("requeue", "wait") if self.spared else ("terminate", "requeue"))
+        await self.ask(lambda e: e.disable_job(ACCOUNT, self.name, how, ANY))
+        await self.pause(5)
+        await self.ask(lambda e: e.enable_job(ACCOUNT, self.name, ANY))
+
+    async def _move_job(self) -> None:
+        await self.ask(lambda e: e.disable_job(ACCOUNT, self.name, "requeue", ANY))
+        for _ in range(20):
+            await self.pause(1)
+            pool = self.random.choice([p for p in self.pools if self.pool.harsh or not p.harsh])
+            if await self._move_to(pool):
+                break
+        await self.ask(lambda e: e.enable_job(ACCOUNT, self.name, ANY))
+
+    async def _move_to(self, pool: PoolUser) -> bool:
+        patch = JobPatch(pool_info=PoolInfo(pool_id=pool.name))
+        answer = await self.ask(lambda e: e.patch_job(ACCOUNT, self.name, patch, ANY))
+        if isinstance(answer, Refusal):
+            return False
+        self.moved = True
+        return True
+
+    async def _meddle(self) -> None:
+        if not self.tasks:
+            return
+        task_id = self.random.choice(self.tasks)
+        whats = ["terminate", "update", "why"]
+        if self.kind != "web":  # what was released stays so in memory, but not over a restart
+            whats += ["delete", "reactivate"]
+        what = self.random.choice(whats)
+        if what == "terminate":
+            await self.ask(lambda e: e.terminate_task(ACCOUNT, self.name, task_id, ANY))
+        elif what == "delete":
+            self.world.watch.task_doomed(self.name, task_id)
+            await self.ask(lambda e: e.delete_task(ACCOUNT, self.name, task_id, ANY))
+        elif what == "reactivate":
+            failed = [t.id for t in self.task_records() if t.result is TaskResult.FAILURE]
+            task_id = self.random.choice(failed or [task_id])
+            self.world.watch.reactivated.add((self.name, task_id))
+            await self.ask(lambda e: e.reactivate_task(ACCOUNT, self.name, task_id, ANY))
+        elif what == "update":
+            new = TaskConstraints(max_task_retry_count=self.random.randint(0, 3))
+            await self.ask(lambda e: e.update_task(ACCOUNT, self.name, task_id, new, ANY))
+        else:
+            await self.ask(lambda e: e.why(ACCOUNT, self.name, task_id))
+
+    async def _end(self) -> None:
+        if self.kind == "doomed":
+            await self.delete(force=self.random.random() < 0.3)
+        elif self.kind == "terminated":
+            force = self.random.random() < 0.3
+            if force:
+                self.world.watch.forced_jobs.add(self.name)
+            await self.ask(lambda e: e.terminate_job(ACCOUNT, self.name, None, ANY, force=force))
+        elif self.kind == "plain" and self.random.random() < 0.5:
+            patch = JobPatch(on_all_tasks_complete="terminatejob")
+            await self.ask(lambda e: e.patch_job(ACCOUNT, self.name, patch, ANY))
+
+    async def make_whole(self) -> None:
+        """Let the job go on, if it is to."""
+        record = self.record()
+        if record is not None and record.state in (JobState.DISABLED, JobState.DISABLING):
+            await self.ask(lambda e: e.enable_job(ACCOUNT, self.name, ANY))
+
+    async def delete(self, *, force: bool) -> None:
+        self.world.watch.job_doomed(self.name)
+        if force:
+            self.world.watch.forced_jobs.add(self.name)
+        await self.ask(lambda e: e.delete_job(ACCOUNT, self.name, ANY, force=force))
+
+
+KINDS: Final = (
+    "plain",
+    "chain",
+    "paused",
+    "moving",
+    "failing",
+    "web",
+    "victim",
+    "acting",
+    "doomed",
+    "terminated",
+    "limited",
+)
+"""Jobs that are left alone, with dependencies, disabled and enabled, moved between pools, with
+tasks that fail; with failing dependencies, meddled with, with job actions, deleted, ended, and
+ended by their wall clock limit."""
