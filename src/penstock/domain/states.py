@@ -194,6 +194,7 @@ NODE_MOVES: Final[Mapping[NodeState, Mapping[NodeEvent, NodeState]]] = {
     NodeState.CREATING: {
         NodeEvent.HOSTED: NodeState.STARTING,
         NodeEvent.REMOVED: NodeState.LEAVING_POOL,
+        NodeEvent.BROKEN: NodeState.UNUSABLE,
     },
     NodeState.STARTING: {
         NodeEvent.START_TASK_BEGAN: NodeState.WAITING_FOR_START_TASK,

@@ -23,7 +23,7 @@ from penstock.domain.specs.common import TaskConstraints
 from penstock.domain.specs.job import JobPatch, JobSpec
 from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
 from penstock.domain.specs.task import TaskSpec
-from penstock.domain.states import TaskState
+from penstock.domain.states import NodeState, TaskState
 from penstock.engine import jobs, links, pools, tasks
 from penstock.engine.files import FileBroker
 from penstock.engine.links import Link, Send
@@ -101,12 +101,16 @@ class Engine:
         saved = await self.store.load()
         self._state = State.restored(saved)
         self._state.linked = set(self._links)  # not those whose greeting was never committed
+        self._greeted.clear()
         self._revision = saved.revision
         now_us = self._now_us()
         for node in self._state.nodes.values():
             self._state.open_or_close(node)
             if node.host is not None and node.host not in self._links:
                 self._silent_since_us.setdefault(node.host, now_us)
+        given_up = {n.host for n in self._state.nodes.values() if n.state is NodeState.UNKNOWN}
+        for link in self._links.values():
+            link.lost = link.host in given_up
 
     async def run(self) -> None:
         """Take turns until cancelled."""
@@ -280,7 +284,11 @@ class Engine:
         """Hosts that gave no sign of life for too long."""
         limit_us = now_us - self.settings.node_silent_us
         gone = [host for host, since in self._silent_since_us.items() if since <= limit_us]
-        return gone + [link.host for link in self._links.values() if link.heard_us <= limit_us]
+        return gone + [
+            link.host
+            for link in self._links.values()
+            if link.heard_us <= limit_us and not link.lost
+        ]
 
     def _tick(self, turn: Turn) -> None:
         for job_no, due_us in list(self._state.job_due_us.items()):
@@ -294,7 +302,7 @@ class Engine:
             self._silent_since_us.pop(host, None)
             link = self._links.get(host)
             if link is not None:
-                link.heard_us = turn.now_us
+                link.lost = True
 
     # --- node hosts --------------------------------------------------------------------------
 
@@ -302,26 +310,35 @@ class Engine:
         """A node host is there. An older connection of the same host counts no more."""
         link = Link(hello, send, self._now_us())
 
-        async def greet(turn: Turn) -> None:
-            first = await links.connected(turn, self.settings, link)
-            turn.greetings.append((link.host, first))
-            self._greeted[link.host] = link
-
-        await self._submit(greet)
+        await self._submit(partial(self._greet, link=link))
         return link
+
+    async def _greet(self, turn: Turn, link: Link) -> None:
+        first = await links.connected(turn, self.settings, link)
+        turn.greetings.append((link.host, first))
+        self._greeted[link.host] = link
 
     async def disconnect(self, link: Link) -> None:
         """A connection is gone."""
         if self._links.get(link.host) is link:
             del self._links[link.host]
             self._silent_since_us[link.host] = self._now_us()
-            self._submit_later(lambda turn: links.disconnected(turn, link.host))
+            self._submit_later(lambda turn: self._forget_link(turn, link.host))
+
+    def _forget_link(self, turn: Turn, host: str) -> None:
+        if host not in self._links and host not in self._greeted:  # it may be back by now
+            links.disconnected(turn, host)
 
     async def receive(
         self, link: Link, reports: Sequence[NumberedReport | Heartbeat | Hello]
     ) -> None:
         """Take in what a host reports; it is confirmed to the host once it is durable."""
         link.heard_us = self._now_us()
+        current = self._links.get(link.host) is link
+        if link.lost and current and not self._commands.full():
+            # Silent for too long on a connection that stood: begin as with a new one.
+            link.lost = False
+            self._submit_later(partial(self._greet, link=link))
         numbered = [r for r in reports if not isinstance(r, Heartbeat | Hello)]
         beats = [r for r in reports if isinstance(r, Heartbeat) and r.attempts]
 

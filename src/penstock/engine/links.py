@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from penstock.domain import changes as c
 from penstock.domain.records import NodeRecord, StartTaskInfo
-from penstock.domain.states import NodeEvent, NodeState
+from penstock.domain.states import NODE_MOVES, NodeEvent, NodeState
 from penstock.engine import nodes, tasks
 from penstock.engine.occupancy import move_node
 from penstock.engine.settings import EngineSettings
@@ -43,6 +43,7 @@ class Link:
         self.hello = hello
         self.send = send
         self.heard_us = now_us
+        self.lost = False  # it was given up, and has not been heard of since
 
 
 def nodes_on(turn: Turn, host: str) -> list[NodeRecord]:
@@ -197,5 +198,6 @@ def _broken(turn: Turn, node: NodeRecord) -> None:
     for task in turn.state.running_on(node.no):
         tasks.taken_off(turn, task, requeue=True)
     node = replace(turn.state.nodes[node.no], errors=node.errors)
-    if node.state not in (NodeState.CREATING, NodeState.LEAVING_POOL, NodeState.UNKNOWN):
+    if NodeEvent.BROKEN in NODE_MOVES[node.state]:
         move_node(turn, node, NodeEvent.BROKEN)
+        turn.touch_pool(node.pool_no)

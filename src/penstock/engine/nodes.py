@@ -8,7 +8,7 @@ from penstock.domain import changes as c
 from penstock.domain.records import NodeRecord, PoolRecord, Removal
 from penstock.domain.sizes import size_of
 from penstock.domain.specs.pool import StartTask
-from penstock.domain.states import NodeEvent, NodeState
+from penstock.domain.states import NODE_MOVES, NodeEvent, NodeState
 from penstock.engine import tasks
 from penstock.engine.occupancy import move_node
 from penstock.engine.settings import EngineSettings
@@ -125,11 +125,16 @@ def node_gone(turn: Turn, node: NodeRecord) -> None:
 
 def drop_node(turn: Turn, node: NodeRecord) -> None:
     """Forget a node. What waited for its going is settled after the decision."""
-    for chore in turn.state.chores.values():
-        if chore.node_no == node.no:
-            turn.touch_job(chore.job_no)
+    _touch_waiting_jobs(turn, node.no)
     turn.put(c.DropNode(node.no))
     turn.touch_pool(node.pool_no)
+
+
+def _touch_waiting_jobs(turn: Turn, node_no: int) -> None:
+    """Look at the jobs that wait for directories to go: the node will not answer."""
+    for chore in turn.state.chores.values():
+        if chore.node_no == node_no:
+            turn.touch_job(chore.job_no)
 
 
 def lose_node(turn: Turn, node: NodeRecord) -> None:
@@ -142,5 +147,6 @@ def lose_node(turn: Turn, node: NodeRecord) -> None:
     node = turn.state.nodes[node.no]
     if node.state is NodeState.CREATING:
         turn.put(c.PutNode(replace(node, host=None)))  # another host may have it
-    elif node.state is not NodeState.UNKNOWN:
+    elif NodeEvent.LOST in NODE_MOVES[node.state]:
         move_node(turn, node, NodeEvent.LOST, running_tasks=0, running_slots=0)
+        _touch_waiting_jobs(turn, node.no)

@@ -199,13 +199,15 @@ class Turn:
         return self._tasks[task.no]
 
     async def tasks(self, numbers: Sequence[int]) -> dict[int, tuple[TaskRecord, bytes]]:
-        """Find tasks by number, as this turn has them."""
-        missing = [no for no in numbers if no not in self._tasks]
+        """Find tasks by number, as this turn has them: without those that went in it."""
+        dropped = {no for no in numbers if ("drop task", no) in self._changes}
+        missing = [no for no in numbers if no not in self._tasks and no not in dropped]
         found = await self._store.tasks_by_no(missing) if missing else {}
         for no in missing:
             if no in found:
                 self._current(*found[no])
-        return {no: self._tasks[no] for no in numbers if no in self._tasks}
+        there = {no: self._tasks[no] for no in numbers if no in self._tasks}
+        return {no: both for no, both in there.items() if both[0].job_no in self.state.jobs}
 
     async def existing(self, job: JobRecord, keys: Sequence[str]) -> set[str]:
         """Which of these keys the job has tasks for, as this turn has them."""
