@@ -65,6 +65,9 @@ class RunTask(_Message, frozen=True, kw_only=True):
 
     A newer attempt of a task replaces an older one on the same node. `environment` holds what
     the user set, the job's settings under the task's; the node host adds ``AZ_BATCH_*``.
+
+    One that is sent `ahead` begins as soon as `slots` of the node are free, after those sent
+    ahead before it; `TaskBegan` says when. Any other begins at once.
     """
 
     node_no: int
@@ -78,6 +81,19 @@ class RunTask(_Message, frozen=True, kw_only=True):
     output_files: tuple[OutputFile, ...] = ()
     wall_clock_us: int | None = None  # None: no limit
     container_urls: dict[str, str] = {}  # autoStorage container name: URL with SAS
+    slots: int = 1
+    ahead: bool = False
+
+
+class ReturnTask(_Message, frozen=True, kw_only=True):
+    """Give back an attempt that was sent ahead and has not begun: `TaskEnded` with `returned`.
+
+    One that has begun goes on, and this is not answered.
+    """
+
+    node_no: int
+    task_no: int
+    attempt: int
 
 
 class KillTask(_Message, frozen=True, kw_only=True):
@@ -159,6 +175,7 @@ Instruction = (
     | DropNode
     | RunTask
     | KillTask
+    | ReturnTask
     | RemoveTask
     | RemoveJob
     | AskFile
@@ -234,12 +251,22 @@ class NodeGone(_Message, frozen=True, kw_only=True):
     node_no: int
 
 
+class TaskBegan(_Message, frozen=True, kw_only=True):
+    """An attempt that was sent ahead has its slots and begins."""
+
+    report: int
+    task_no: int
+    attempt: int
+    start_us: int
+
+
 class TaskEnded(_Message, frozen=True, kw_only=True):
     """An attempt is over, and nothing of it runs any more.
 
     `exit_code` is None when no process ran to an end. `failure` is None exactly when the exit
     code is 0 and all uploads went well. `killed` says that `KillTask` ended it. `lost` says that
     the host can not tell how it ended, because the host itself was away: it must run again.
+    `returned` says that it was sent ahead, and given back before it began.
     """
 
     report: int
@@ -251,6 +278,7 @@ class TaskEnded(_Message, frozen=True, kw_only=True):
     failure: Failure | None = None
     killed: bool = False
     lost: bool = False
+    returned: bool = False
 
 
 class ChoreDone(_Message, frozen=True, kw_only=True):
@@ -271,6 +299,7 @@ NumberedReport = (
     | NodeReady
     | NodeBroken
     | NodeGone
+    | TaskBegan
     | TaskEnded
     | ChoreDone
 )

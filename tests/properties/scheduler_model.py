@@ -34,6 +34,8 @@ class ModelQueue:
     oldest_first: bool
     jobs: dict[int, ModelJob] = field(default_factory=dict)
     nodes: dict[int, int] = field(default_factory=dict)  # free slots; last changed comes last
+    ahead: dict[int, int] = field(default_factory=dict)  # slots that may be sent ahead
+    soon: dict[int, int] = field(default_factory=dict)  # free slots and those; in the same order
     level: dict[int, int] = field(default_factory=dict)
 
     def _rises(self, job: ModelJob) -> None:
@@ -60,33 +62,51 @@ class ModelQueue:
     def set_free(self, node: int, free: int) -> None:
         self.nodes.pop(node, None)
         self.nodes[node] = free
+        self.set_ahead(node, self.ahead.get(node, 0))
+
+    def set_ahead(self, node: int, ahead: int) -> None:
+        self.ahead[node] = ahead
+        self.soon.pop(node, None)
+        if ahead:
+            self.soon[node] = self.nodes[node] + ahead
+
+    def close_node(self, node: int) -> None:
+        for held in (self.nodes, self.ahead, self.soon):
+            held.pop(node, None)
 
     def ended(self, number: int, node: int, slots: int) -> None:
         if node in self.nodes:
             self.set_free(node, self.nodes[node] + slots)
         self.jobs[number].running -= 1
 
-    def place(self, limit: int) -> list[tuple[int, int, int]]:
-        placed: list[tuple[int, int, int]] = []
+    def place(self, limit: int) -> list[tuple[int, int, int, bool]]:
+        placed: list[tuple[int, int, int, bool]] = []
         while len(placed) < limit:
-            room = max(self.nodes.values(), default=0)
-            turns = [
-                (-job.priority, 0 if self.oldest_first else job.served, number)
-                for number, job in self.jobs.items()
-                if job.may_start and job.heads(room)
-            ]
-            if not turns or not room:
+            one = self.place_on(self.nodes) or self.place_on(self.soon)
+            if one is None:
                 break
-            number = min(turns)[2]
-            job = self.jobs[number]
-            task, slots = job.heads(room)[0]
-            fitting = [node for node, free in self.nodes.items() if free >= slots]
-            sign = -1 if self.fill is Fill.SPREAD else 1
-            node = min(fitting, key=lambda node: sign * self.nodes[node])
-            self.remove(number, task)
-            self.set_free(node, self.nodes[node] - slots)
-            self.level[job.priority] = job.served
-            job.running += 1
-            job.served += slots
-            placed.append((number, task, node))
+            placed.append(one)
         return placed
+
+    def place_on(self, nodes: dict[int, int]) -> tuple[int, int, int, bool] | None:
+        ahead = nodes is self.soon
+        room = max(nodes.values(), default=0)
+        turns = [
+            (-job.priority, 0 if self.oldest_first else job.served, number)
+            for number, job in self.jobs.items()
+            if job.may_start and job.heads(room)
+        ]
+        if not turns or room <= 0:
+            return None
+        number = min(turns)[2]
+        job = self.jobs[number]
+        task, slots = job.heads(room)[0]
+        fitting = [node for node, free in nodes.items() if free >= slots]
+        sign = -1 if ahead or self.fill is Fill.SPREAD else 1
+        node = min(fitting, key=lambda node: sign * nodes[node])
+        self.remove(number, task)
+        self.set_free(node, self.nodes[node] - slots)
+        self.level[job.priority] = job.served
+        job.running += 1
+        job.served += slots
+        return number, task, node, ahead

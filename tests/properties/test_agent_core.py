@@ -29,8 +29,10 @@ from penstock.messages import (
     NodeGone,
     RemoveJob,
     RemoveTask,
+    ReturnTask,
     RunTask,
     StartTaskOrder,
+    TaskBegan,
     TaskEnded,
     Welcome,
 )
@@ -56,6 +58,8 @@ class World:
         self.due: list[Event] = []  # what the core will hear, in an order of the test's choice
         self.ended: defaultdict[RunKey, list[TaskEnded]] = defaultdict(list)
         self.asked: set[RunKey] = set()
+        self.begun: set[RunKey] = set()
+        self.said_begun: set[RunKey] = set()
         self.hushed: set[RunKey] = set()
         self.chores: set[int] = set()
         self.chores_done: set[int] = set()
@@ -115,6 +119,8 @@ class World:
                     key = RunKey(report.task_no, report.attempt)
                     assert key not in self.at_work, "reported as over while at work"
                     self.ended[key].append(report)
+                elif isinstance(report, TaskBegan):
+                    self.said_begun.add(RunKey(report.task_no, report.attempt))
                 elif isinstance(report, ChoreDone):
                     self.chores_done.add(report.chore)
                 elif isinstance(report, NodeGone):
@@ -125,6 +131,16 @@ class World:
     def begin(self, run: Run) -> None:
         others = [key for key in self.at_work if key.number == run.key.number]
         assert not others, f"{run.key} begins while {others} are at work"
+        order = run.order
+        if isinstance(order, RunTask) and order.ahead and run.key not in self.begun:
+            assert run.key in self.said_begun, "it begins and nobody is told"
+            used = [
+                key
+                for key, other in self.at_work.items()
+                if key.number > 0 and other.node is run.node
+            ]
+            assert len(used) < run.node.slots, f"{run.key} begins while {used} have the slots"
+        self.begun.add(run.key)
         self.at_work[run.key] = run
 
     def next_event(self, index: int) -> None:
@@ -175,11 +191,12 @@ def run_task(task: int, attempt: int, on: int, variant: int) -> RunTask:
         resource_files=FILES if variant & 1 else (),
         output_files=OUTPUTS if variant & 2 else (),
         wall_clock_us=3_000_000 if variant & 4 else None,
+        ahead=bool(variant & 8),
     )
 
 
 small = st.integers(0, 1000)
-words = ["run"] * 6 + ["next"] * 8 + ["kill", "kill", "task", "job", "time", "flood"]
+words = ["run"] * 6 + ["next"] * 8 + ["kill", "kill", "return", "task", "job", "time", "flood"]
 words += ["drop", "make", "confirm"]
 steps = st.lists(st.tuples(st.sampled_from(words), small, small, small), max_size=60)
 
@@ -196,6 +213,8 @@ def play(world: World, story: list[tuple[str, int, int, int]], *, welcomes: bool
             case "kill":
                 world.asked.add(key)
                 world.tell(KillTask(node_no=on, task_no=task, attempt=attempt))
+            case "return":
+                world.tell(ReturnTask(node_no=on, task_no=task, attempt=attempt))
             case "next":
                 if world.due:
                     world.next_event(a)

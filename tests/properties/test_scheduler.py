@@ -20,6 +20,7 @@ class Scheduling(RuleBasedStateMachine):
         self.queue = PoolQueue(fill, oldest_first=oldest_first)
         self.model = ModelQueue(fill, oldest_first)
         self.slots: dict[int, int] = {}  # of open nodes
+        self.most_ahead: dict[int, int] = {}  # by node: the most that was ever allowed
         self.running: list[Placement] = []
         self.waiting: dict[int, int] = {}  # task: job
         self.last_task = 0
@@ -66,14 +67,22 @@ class Scheduling(RuleBasedStateMachine):
         if node not in self.slots:
             used = sum(placed.slots for placed in self.running if placed.node_no == node)
             self.slots[node] = max(slots, used)
-            self.queue.nodes.open(node, self.slots[node] - used)
+            self.queue.open_node(node, self.slots[node] - used)
             self.model.set_free(node, self.slots[node] - used)
+
+    @precondition(lambda self: self.slots)
+    @rule(data=st.data(), ahead=st.integers(0, 4))
+    def set_ahead(self, data: st.DataObject, ahead: int) -> None:
+        node = data.draw(st.sampled_from(sorted(self.slots)))
+        self.queue.set_ahead(node, ahead)
+        self.model.set_ahead(node, ahead)
+        self.most_ahead[node] = max(ahead, self.most_ahead.get(node, 0))
 
     @rule(node=NODES)
     def close_node(self, node: int) -> None:
         self.slots.pop(node, None)
-        self.queue.nodes.close(node)
-        self.model.nodes.pop(node, None)
+        self.queue.close_node(node)
+        self.model.close_node(node)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
@@ -86,7 +95,8 @@ class Scheduling(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 20))
     def place(self, limit: int) -> None:
         placed = self.queue.place(limit)
-        assert [(p.job_no, p.task_no, p.node_no) for p in placed] == self.model.place(limit)
+        found = [(p.job_no, p.task_no, p.node_no, p.ahead) for p in placed]
+        assert found == self.model.place(limit)
         for placement in placed:
             del self.waiting[placement.task_no]
             self.running.append(placement)
@@ -95,7 +105,7 @@ class Scheduling(RuleBasedStateMachine):
     def no_node_is_overfull(self) -> None:
         for node, slots in getattr(self, "slots", {}).items():
             used = sum(placed.slots for placed in self.running if placed.node_no == node)
-            assert used <= slots
+            assert used <= slots + self.most_ahead.get(node, 0)
             assert self.queue.nodes.free(node) == slots - used
 
 

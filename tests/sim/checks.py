@@ -115,7 +115,7 @@ class Watch:
     def reported(self, turn: Turn, report: NumberedReport) -> None:
         """A report is about to be believed."""
         if isinstance(report, TaskEnded):
-            task = turn.state.running.get(report.task_no)
+            task = turn.state.given.get(report.task_no)
             if task is not None and task.attempt == report.attempt:
                 key = RunKey(report.task_no, report.attempt)
                 alive = [p for p in self.working[task.no].values() if p.key == key]
@@ -253,8 +253,9 @@ class Watch:
         """A decision is about to change something: the tables must allow it."""
         match change:
             case c.SetTask(task, was):
-                held = state.running.get(task.no)
-                if (held is not None) != (was is TaskState.RUNNING):
+                held = state.given.get(task.no)
+                ran = held is not None and held.state is TaskState.RUNNING
+                if ran != (was is TaskState.RUNNING):
                     raise Broken(f"task {task.id} is said to have been {was.wire_name}")
                 _legal(TASK_MOVES, was, task.state)
             case c.PutJob(job) if job.no in state.jobs:
@@ -290,7 +291,7 @@ class Watch:
         rebuilt.linked = believed.linked
         for node in rebuilt.nodes.values():
             rebuilt.open_or_close(node)
-        for part in ("running", "nodes", "pools", "jobs", "chores", "job_due_us", "node_running"):
+        for part in ("given", "nodes", "pools", "jobs", "chores", "job_due_us", "node_given"):
             _same(part, getattr(believed, part), getattr(rebuilt, part))
         for job_no, job in believed.jobs.items():
             ours, theirs = believed.tallies[job_no], rebuilt.tallies[job_no]
@@ -304,7 +305,7 @@ class Watch:
     def _nothing_waits_in_vain(self) -> None:
         """Jobs and pools went on, as far as nothing holds them."""
         store = self.store
-        held = {task.job_no for task in store.tasks.values() if task.state is TaskState.RUNNING}
+        held = {task.job_no for task in store.tasks.values() if _is_given(task)}
         chored = {
             chore.job_no
             for chore in store.chores.values()
@@ -328,22 +329,28 @@ class Watch:
     def _work_is_given_out(self, state: State) -> None:
         """No task waits that could run now, by the records alone."""
         room: dict[tuple[str, str], int] = {}
+        ahead: Counter[int] = Counter()  # slots, by node and (negative) by job the tasks
+        for task in self.store.tasks.values():
+            if task.ahead and task.node_no is not None:
+                ahead[task.node_no] += task.slots
+                ahead[-task.job_no] += 1
         for node in self.store.nodes.values():
             if _is_open(node, state):
                 pool = self.store.pools[node.pool_no]
                 key = (pool.account, key_of(pool.id))
-                room[key] = max(room.get(key, 0), node.slots - node.running_slots)
+                free = node.slots - node.running_slots - ahead[node.no]
+                room[key] = max(room.get(key, 0), free)
         if not any(room.values()):
             return
         for task in self.store.tasks.values():
-            if task.state is not TaskState.ACTIVE:
+            if task.state is not TaskState.ACTIVE or task.ahead:
                 continue
             job = self.store.jobs[task.job_no]
             key = queue_key(job)
             if job.state is not JobState.ACTIVE or key in state.hot:
                 continue
             cap = job.spec.max_parallel_tasks
-            running = self.store.job_counts[job.no].tasks.running
+            running = self.store.job_counts[job.no].tasks.running + ahead[-job.no]
             if cap is not None and 0 <= cap <= running:
                 continue
             if task.slots <= room.get(key, 0) and self._released(task):
@@ -412,3 +419,7 @@ def _queued(state: State, job: JobRecord) -> tuple[Any, ...]:
 def _blocked(state: State, job: JobRecord) -> set[int]:
     book = state.books.get(job.no)
     return set(book._wishes) if book is not None else set()
+
+
+def _is_given(task: TaskRecord) -> bool:
+    return task.ahead or task.state is TaskState.RUNNING

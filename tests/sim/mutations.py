@@ -79,7 +79,7 @@ def ignores_the_attempt() -> Mutation:
     ended = tasks.ended
 
     async def careless(turn: Turn, report: TaskEnded) -> None:
-        task = turn.state.running.get(report.task_no)
+        task = turn.state.given.get(report.task_no)
         await ended(turn, replace(report, attempt=task.attempt) if task else report)
 
     return mock.patch.object(tasks, "ended", careless)
@@ -108,14 +108,14 @@ def skips_a_dependent() -> Mutation:
 
 def forgets_to_wake_the_queue() -> Mutation:
     """A freed slot is not given out again."""
-    stop = State._stop
+    stop = State._take_back
 
     def sleepy(self: State, task_no: int) -> None:
         hot = self.hot.copy()
         stop(self, task_no)
         self.hot = hot
 
-    return mock.patch.object(State, "_stop", sleepy)
+    return mock.patch.object(State, "_take_back", sleepy)
 
 
 def does_not_send_again() -> Mutation:

@@ -189,6 +189,10 @@ class JobUser(User):
         self.pools = pools
         self.pool = self.random.choice(pools)
         self.wanted = self.random.randint(3, 25)
+        # Where most tasks are short, nodes are sent their next ones ahead.
+        self.lengths: tuple[float, ...] = (0.05, 0.5, 0.5, 2, 2, 8, 8, 40)
+        if self.random.random() < 0.5:
+            self.lengths = (0.005, 0.01, 0.01, 0.02, 0.02, 0.05, 0.05, 8)
         self.tasks: list[str] = []
         self.moved = False
         self.spared = kind in ("plain", "chain", "paused", "moving") and not self.pool.harsh
@@ -254,7 +258,7 @@ class JobUser(User):
 
     def _spec(self, task_id: str) -> TaskSpec:
         random = self.random
-        command = f"work {random.choice((0.05, 0.5, 0.5, 2, 2, 8, 8, 40))}"
+        command = f"work {random.choice(self.lengths)}"
         if random.random() < 0.2:
             command += random.choice((" stubborn", " polite"))
         if self.kind == "failing":

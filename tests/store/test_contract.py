@@ -88,6 +88,7 @@ FULL_TASK = a_task(
     pool_id="pool",
     node_id="node",
     node_no=2,
+    ahead=False,
     files_until_us=NOW_US + 70,
     satisfies=True,
     affinity="TVM:node",
@@ -102,7 +103,7 @@ def test_a_new_store_is_empty(backend: Backend) -> None:
         assert (saved.revision, saved.next_no) == (0, 1)
         assert not saved.pools
         assert not list(saved.waiting)
-        assert not saved.running
+        assert not saved.given
         assert await store.pool(ACCOUNT, "pool") is None
         assert (await store.counts(1)).tasks == Counts()
 
@@ -116,6 +117,7 @@ def test_everything_comes_back_after_reopening(backend: Backend) -> None:
     async def scenario(store: Store) -> None:
         waiting = a_task(no=4, affinity="TVM:x", depends=FULL_TASK.depends)
         running = a_task(no=5, name="runs", state=TaskState.RUNNING, node_no=2)
+        ahead = a_task(no=6, name="next", node_no=2, attempt=1, ahead=True)
         await put(
             store,
             c.PutPool(a_pool()),
@@ -124,6 +126,7 @@ def test_everything_comes_back_after_reopening(backend: Backend) -> None:
             c.AddTask(FULL_TASK, b"{1}"),
             c.AddTask(waiting, b"{2}"),
             c.AddTask(running, b"{3}"),
+            c.AddTask(ahead, b"{4}"),
             c.PutChore(chore),
             counts,
         )
@@ -135,7 +138,7 @@ def test_everything_comes_back_after_reopening(backend: Backend) -> None:
         assert list(saved.nodes) == [a_node()]
         assert [job.id for job in saved.jobs] == ["job"]
         assert [task.no for task in saved.waiting] == [4], "completed tasks need no memory"
-        assert list(saved.running) == [running]
+        assert sorted(saved.given, key=lambda task: task.no) == [running, ahead]
         assert saved.satisfied == {3: ["Whole"]}
         assert list(saved.chores) == [chore]
         assert saved.counts[3].slots.failed == 3

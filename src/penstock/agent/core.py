@@ -8,6 +8,7 @@ work at any time, and each attempt that the server asked for is answered with it
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from heapq import heapify, heappop, heappush
@@ -66,9 +67,11 @@ from penstock.messages import (
     NumberedReport,
     RemoveJob,
     RemoveTask,
+    ReturnTask,
     RunTask,
     StartTaskBegan,
     StartTaskEnded,
+    TaskBegan,
     TaskEnded,
     Welcome,
 )
@@ -130,6 +133,7 @@ class _Node:
         self.order = order
         self.address: str | None = None
         self.active: set[RunKey] = set()
+        self.ahead: deque[RunKey] = deque()  # sent ahead; those that still wait are `_waiting`
         self.ready = False
         self.dropping = False
         self.silent = False  # nobody asked for the drop: no `NodeGone`
@@ -165,6 +169,7 @@ class AgentCore:
             Exited: self._exited,
             Confirm: self._confirm,
             KillTask: self._kill_task,
+            ReturnTask: self._return_task,
             Prepared: self._prepared,
             PrepareFailed: self._prepare_failed,
             SpawnFailed: self._spawn_failed,
@@ -282,15 +287,46 @@ class AgentCore:
 
     def _admit(self, run: Run, now_us: int) -> list[Action]:
         """Begin the run, or let it wait until an older attempt has left the stage."""
-        current = self._current.get(run.key.number)
-        if current is None:
-            return self._begin(run, now_us)
         actions: list[Action] = []
         passed = self._waiting.pop(run.key.number, None)
         if passed is not None:
             actions.append(self._lost(passed.key, now_us))
+        current = self._current.get(run.key.number)
+        if current is None:
+            return actions + self._begin_or_queue(run, now_us)
         self._waiting[run.key.number] = run
         return actions + self._end(self._active[current], Cause.DROPPED, now_us)
+
+    def _begin_or_queue(self, run: Run, now_us: int) -> list[Action]:
+        """Begin a run; one that was sent ahead waits for its slots."""
+        if not _is_ahead(run):
+            return self._begin(run, now_us)
+        node = self._nodes[run.node.node_no]
+        self._waiting[run.key.number] = run
+        node.ahead.append(run.key)
+        return self._begin_ahead(node, now_us)
+
+    def _begin_ahead(self, node: _Node, now_us: int) -> list[Action]:
+        """Begin what was sent ahead, in the order it came, as far as slots are free."""
+        actions: list[Action] = []
+        free: int | None = None
+        while node.ahead and not node.dropping:
+            run = self._waiting.get(node.ahead[0].number)
+            if run is None or run.key != node.ahead[0]:
+                node.ahead.popleft()
+                continue
+            if free is None:
+                free = node.order.slots - self._slots_used(node)
+            if _slots(run) > free:
+                break
+            free -= _slots(run)
+            node.ahead.popleft()
+            del self._waiting[run.key.number]
+            actions += self._begin(run, now_us)
+        return actions
+
+    def _slots_used(self, node: _Node) -> int:
+        return sum(_slots(self._active[key].run) for key in node.active)
 
     def _begin(self, run: Run, now_us: int) -> list[Action]:
         order = run.order
@@ -301,10 +337,20 @@ class AgentCore:
         self._nodes[run.node.node_no].active.add(run.key)
         if active.deadline_us is not None:
             self._wake(active, active.deadline_us)
+        actions: list[Action] = [self._send(self._began(active))] if _is_ahead(run) else []
         if order.resource_files:
             active.stage = Stage.PREPARING
-            return [Prepare(run)]
-        return [Spawn(run, fresh=run.key.number > 0, start_us=now_us)]
+            return [*actions, Prepare(run)]
+        return [*actions, Spawn(run, fresh=run.key.number > 0, start_us=now_us)]
+
+    def _began(self, active: _Active) -> TaskBegan:
+        key = active.run.key
+        return TaskBegan(
+            report=self._ledger.number(),
+            task_no=key.number,
+            attempt=key.attempt,
+            start_us=active.start_us,
+        )
 
     def _prepared(self, event: Prepared, now_us: int) -> list[Action]:
         active = self._active.get(event.key)
@@ -391,30 +437,35 @@ class AgentCore:
             del self._waiting[key.number]
         return [self._never_began(key, now_us)]
 
-    def _never_began(self, key: RunKey, now_us: int) -> Action:
-        return self._send(
-            TaskEnded(
-                report=self._ledger.number(),
-                task_no=key.number,
-                attempt=key.attempt,
-                start_us=now_us,
-                end_us=now_us,
-                failure=failures.ended_by_user(),
-                killed=True,
-            )
+    def _return_task(self, order: ReturnTask, now_us: int) -> list[Action]:
+        key = RunKey(order.task_no, order.attempt)
+        ending = self._ledger.ending(key)
+        if ending is not None:
+            return [self._again(ending)]
+        if key in self._active:
+            return []
+        waiting = self._waiting.get(key.number)
+        if waiting is not None and waiting.key == key:
+            del self._waiting[key.number]
+        return [self._send(msgspec.structs.replace(self._unbegun(key, now_us), returned=True))]
+
+    def _unbegun(self, key: RunKey, now_us: int) -> TaskEnded:
+        return TaskEnded(
+            report=self._ledger.number(),
+            task_no=key.number,
+            attempt=key.attempt,
+            start_us=now_us,
+            end_us=now_us,
         )
 
-    def _lost(self, key: RunKey, now_us: int) -> Action:
-        return self._send(
-            TaskEnded(
-                report=self._ledger.number(),
-                task_no=key.number,
-                attempt=key.attempt,
-                start_us=now_us,
-                end_us=now_us,
-                lost=True,
-            )
+    def _never_began(self, key: RunKey, now_us: int) -> Action:
+        never = msgspec.structs.replace(
+            self._unbegun(key, now_us), failure=failures.ended_by_user(), killed=True
         )
+        return self._send(never)
+
+    def _lost(self, key: RunKey, now_us: int) -> Action:
+        return self._send(msgspec.structs.replace(self._unbegun(key, now_us), lost=True))
 
     def _overrun(self, event: Overrun, now_us: int) -> list[Action]:
         active = self._active.get(event.key)
@@ -503,7 +554,9 @@ class AgentCore:
             actions += self._released_chores((key,))
         following = self._waiting.pop(key.number, None)
         if following is not None:
-            actions += self._begin(following, now_us)
+            actions += self._begin_or_queue(following, now_us)
+        if node.ahead:
+            actions += self._begin_ahead(node, now_us)
         if node.dropping and not node.active:
             actions.append(ClearNode(node.order))
         return actions
@@ -789,6 +842,15 @@ class AgentCore:
     def _again(self, ending: TaskEnded) -> Action:
         """Answer once more, with a new number: the server may have confirmed the old one."""
         return self._send(msgspec.structs.replace(ending, report=self._ledger.number()))
+
+
+def _is_ahead(run: Run) -> bool:
+    return isinstance(run.order, RunTask) and run.order.ahead
+
+
+def _slots(run: Run) -> int:
+    """The slots that a run takes; a start task takes none."""
+    return run.order.slots if isinstance(run.order, RunTask) else 0
 
 
 def _fit(node: _Node) -> bool:

@@ -203,6 +203,7 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     pool_id: str | None = None  # of the last run
     node_id: str | None = None
     node_no: int | None = None
+    ahead: bool = False  # active, but sent to its node, to begin as soon as slots are free
     ending: Ending | None = None
     files_until_us: int | None = None  # when its directory is to be removed
     files_gone: bool = False  # its directory was removed

@@ -23,11 +23,12 @@ from penstock.domain.specs.common import TaskConstraints
 from penstock.domain.specs.job import JobPatch, JobSpec
 from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
 from penstock.domain.specs.task import TaskSpec
-from penstock.domain.states import NodeState, TaskState
+from penstock.domain.states import NodeState
 from penstock.engine import jobs, links, pools, tasks
 from penstock.engine.files import FileBroker
 from penstock.engine.links import Link, Send
 from penstock.engine.nodes import find_hosts
+from penstock.engine.recall import call_back, may_call_back
 from penstock.engine.service import FileAnswer
 from penstock.engine.settings import EngineSettings
 from penstock.engine.settle import settle
@@ -221,7 +222,7 @@ class Engine:
                     chore.set_result(None)
             elif isinstance(change, c.DropTask) or (
                 isinstance(change, c.AddTask | c.SetTask)
-                and change.task.state is not TaskState.RUNNING
+                and change.task.no not in self._state.given
             ):
                 no = change.task.no
                 for waiter in self._task_waiters.pop(no, []):
@@ -278,6 +279,7 @@ class Engine:
             any(due_us <= now_us for due_us in state.job_due_us.values())
             or any(due_us is not None and due_us <= now_us for due_us in resizes)
             or bool(self._silent(now_us))
+            or may_call_back(state, now_us)
         )
 
     def _silent(self, now_us: int) -> list[str]:
@@ -291,6 +293,7 @@ class Engine:
         ]
 
     def _tick(self, turn: Turn) -> None:
+        call_back(turn)
         for job_no, due_us in list(self._state.job_due_us.items()):
             if due_us <= turn.now_us:
                 jobs.time_out(turn, job_no)

@@ -131,10 +131,13 @@ def disable_job(turn: Turn, account: str, job_id: str, how: str, when: Condition
 
 def _disable(turn: Turn, job: JobRecord, how: str) -> JobRecord:
     job = _move(turn, job, JobEvent.DISABLED, disable_how=how)
-    if how != "wait":
-        ending = Ending.REQUEUED if how == "requeue" else Ending.TERMINATED
-        for task in turn.state.running_of(job.no):
-            tasks.stop_running(turn, task, ending)
+    for task in turn.state.given_of(job.no):
+        if how == "terminate" and not task.ahead:
+            tasks.stop_running(turn, task, Ending.TERMINATED)
+        elif how == "requeue":
+            tasks.stop_running(turn, task, Ending.REQUEUED)
+        elif task.ahead:
+            tasks.give_back(turn, task)
     return job
 
 
@@ -163,8 +166,10 @@ def _terminate(turn: Turn, job: JobRecord, reason: str, *, force: bool = False) 
 
 
 def _stop_tasks(turn: Turn, job: JobRecord, *, force: bool) -> None:
-    for task in turn.state.running_of(job.no):
-        stopped = tasks.stop_running(turn, task, Ending.TERMINATED)
+    for task in turn.state.given_of(job.no):
+        # What was only sent ahead has not run, and stays as active as what waits.
+        ending = Ending.REQUEUED if task.ahead else Ending.TERMINATED
+        stopped = tasks.stop_running(turn, task, ending)
         if force:  # do not wait for the word of its node
             tasks.taken_off(turn, stopped, requeue=False)
 
@@ -202,7 +207,7 @@ def settle(turn: Turn, job_no: int, action: str | None) -> None:
     if job.state is JobState.ACTIVE:
         _settle_active(turn, job, action)
         return
-    if turn.state.job_running.get(job_no):
+    if turn.state.job_given.get(job_no):
         return
     if job.state is JobState.DISABLING:
         _put(turn, job, **_moved(turn, job, JobEvent.QUIET))

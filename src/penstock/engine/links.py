@@ -27,6 +27,7 @@ from penstock.messages import (
     NumberedReport,
     StartTaskBegan,
     StartTaskEnded,
+    TaskBegan,
     TaskEnded,
     Welcome,
     instructions,
@@ -57,7 +58,7 @@ async def connected(turn: Turn, settings: EngineSettings, link: Link) -> list[In
     state.linked.add(link.host)
     mine = nodes_on(turn, link.host)
     known = set(link.hello.attempts)
-    wanted = [task for node in mine for task in state.running_on(node.no)]
+    wanted = [task for node in mine for task in state.given_to(node.no)]
     staying = [node for node in mine if node.state is not NodeState.LEAVING_POOL]
     first: list[Instruction] = [
         Welcome(
@@ -105,7 +106,7 @@ def stale_attempts(turn: Turn, beat: Heartbeat) -> list[KillTask]:
     return [
         KillTask(node_no=0, task_no=task_no, attempt=attempt)
         for task_no, attempt in beat.attempts
-        if (task := turn.state.running.get(task_no)) is None or task.attempt != attempt
+        if (task := turn.state.given.get(task_no)) is None or task.attempt != attempt
     ]
 
 
@@ -114,6 +115,8 @@ async def reported(turn: Turn, report: NumberedReport) -> None:
     match report:
         case TaskEnded():
             await tasks.ended(turn, report)
+        case TaskBegan():
+            tasks.began(turn, report)
         case ChoreDone():
             _chore_done(turn, report)
         case _:
@@ -146,7 +149,7 @@ def _about_node(turn: Turn, node: NodeRecord, report: NumberedReport) -> None:
         case NodeReady():
             if node.state in (NodeState.STARTING, NodeState.WAITING_FOR_START_TASK):
                 node = move_node(turn, node, NodeEvent.READY)
-                if turn.state.node_running.get(node.no):
+                if node.running_tasks:
                     move_node(turn, node, NodeEvent.TASK_BEGAN)
         case NodeBroken(error=error):
             _broken(turn, replace(node, errors=(error,)))
@@ -195,7 +198,7 @@ def _start_task_ended(turn: Turn, node: NodeRecord, report: StartTaskEnded) -> N
 
 
 def _broken(turn: Turn, node: NodeRecord) -> None:
-    for task in turn.state.running_on(node.no):
+    for task in turn.state.given_to(node.no):
         tasks.taken_off(turn, task, requeue=True)
     node = replace(turn.state.nodes[node.no], errors=node.errors)
     if NodeEvent.BROKEN in NODE_MOVES[node.state]:

@@ -89,8 +89,11 @@ def remove_node(turn: Turn, node: NodeRecord, how: Removal) -> None:
     if node.state is NodeState.LEAVING_POOL:
         return
     waits = how in (Removal.TASK_COMPLETION, Removal.RETAINED_DATA)
-    if waits and turn.state.node_running.get(node.no):
+    if waits and turn.state.node_given.get(node.no):
         turn.put(c.PutNode(replace(node, leaving=how)))
+        for task in turn.state.given_to(node.no):
+            if task.ahead:
+                tasks.give_back(turn, task)
     else:
         leave_now(turn, node, how)
 
@@ -100,7 +103,7 @@ def settle(turn: Turn, node_no: int) -> None:
     node = turn.node(node_no)
     if node is None or node.leaving is None or node.state is NodeState.LEAVING_POOL:
         return
-    if not turn.state.node_running.get(node_no):
+    if not turn.state.node_given.get(node_no):
         leave_now(turn, node, node.leaving)
 
 
@@ -118,7 +121,7 @@ def leave_now(turn: Turn, node: NodeRecord, how: Removal) -> None:
 
 def node_gone(turn: Turn, node: NodeRecord) -> None:
     """Nothing of a node is left: what it was to run goes back, and it is forgotten."""
-    for task in turn.state.running_on(node.no):
+    for task in turn.state.given_to(node.no):
         tasks.taken_off(turn, task, requeue=node.leaving is not Removal.TERMINATE)
     drop_node(turn, node)
 
@@ -142,7 +145,7 @@ def lose_node(turn: Turn, node: NodeRecord) -> None:
     if node.state is NodeState.LEAVING_POOL:
         node_gone(turn, node)
         return
-    for task in turn.state.running_on(node.no):
+    for task in turn.state.given_to(node.no):
         tasks.taken_off(turn, task, requeue=True)
     node = turn.state.nodes[node.no]
     if node.state is NodeState.CREATING:

@@ -47,7 +47,7 @@ def task_left(turn: Turn, task: TaskRecord, *, ran: bool) -> None:
         new["tasks_run"] = node.tasks_run + 1
         new["tasks_succeeded"] = node.tasks_succeeded + (task.exit_code == 0 and not task.failure)
         new["recent"] = with_recent(node.recent, job.id, task)
-    if turn.state.node_running.get(node.no):
+    if new["running_tasks"]:
         turn.put(c.PutNode(replace(node, **new)))
         return
     if node.state is NodeState.RUNNING:

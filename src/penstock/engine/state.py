@@ -19,6 +19,7 @@ from penstock.domain.records import (
     key_of,
 )
 from penstock.domain.states import JobState, NodeState, SchedulingState, TaskResult, TaskState
+from penstock.scheduler.ahead import slots_ahead
 from penstock.scheduler.dependencies import DependencyBook
 from penstock.scheduler.nodes import Fill
 from penstock.scheduler.queue import PoolQueue
@@ -29,6 +30,9 @@ QueueKey = tuple[str, str]
 
 OPEN_NODE_STATES = frozenset({NodeState.IDLE, NodeState.RUNNING})
 
+
+PACE_WEIGHT = 0.2
+"""How much the newest task counts in the pace of a node."""
 
 LIVE_JOB_STATES = frozenset(
     {JobState.ACTIVE, JobState.DISABLING, JobState.DISABLED, JobState.ENABLING}
@@ -86,7 +90,7 @@ class State:
         self.nodes: dict[int, NodeRecord] = {}
         self.jobs: dict[int, JobRecord] = {}
         self.tallies: dict[int, Tally] = {}
-        self.running: dict[int, TaskRecord] = {}
+        self.given: dict[int, TaskRecord] = {}  # tasks that nodes have: running, or sent ahead
         self.chores: dict[int, Chore] = {}
         self.queues: dict[QueueKey, PoolQueue] = {}
         self.books: dict[int, DependencyBook] = {}
@@ -94,8 +98,10 @@ class State:
         self.hot: dict[QueueKey, None] = {}  # queues in which something may be placed, in order
         self.linked: set[str] = set()  # node hosts that are connected now
         self.pool_nodes: dict[int, dict[int, None]] = {}
-        self.job_running: dict[int, dict[int, None]] = {}
-        self.node_running: dict[int, dict[int, None]] = {}
+        self.job_given: dict[int, dict[int, None]] = {}
+        self.node_given: dict[int, dict[int, None]] = {}
+        self.ahead_since_us: dict[int, int] = {}  # tasks sent ahead: when this server did so
+        self.pace_us: dict[int, float] = {}  # by node: how long tasks take there of late
         self._pool_nos: dict[QueueKey, int] = {}
         self._job_nos: dict[QueueKey, int] = {}
         self._node_nos: dict[tuple[int, str], int] = {}
@@ -116,8 +122,8 @@ class State:
             state.books[job_no] = DependencyBook(satisfied)
         for waiting in saved.waiting:
             state._wait(waiting)
-        for task in saved.running:
-            state._run(task)
+        for task in saved.given:
+            state._give(task)
             if task.node_no is not None:
                 state.queue_of(task.job_no).began(task.job_no, task.node_no, task.slots)
         for chore in saved.chores:
@@ -153,13 +159,13 @@ class State:
         """The queue that a job's tasks wait in."""
         return self.queue(queue_key(self.jobs[job_no]))
 
-    def running_on(self, node_no: int) -> list[TaskRecord]:
-        """The tasks that a node was given."""
-        return [self.running[no] for no in self.node_running.get(node_no, ())]
+    def given_to(self, node_no: int) -> list[TaskRecord]:
+        """The tasks that a node has."""
+        return [self.given[no] for no in self.node_given.get(node_no, ())]
 
-    def running_of(self, job_no: int) -> list[TaskRecord]:
-        """The tasks of a job that run."""
-        return [self.running[no] for no in self.job_running.get(job_no, ())]
+    def given_of(self, job_no: int) -> list[TaskRecord]:
+        """The tasks of a job that nodes have."""
+        return [self.given[no] for no in self.job_given.get(job_no, ())]
 
     # --- applying ----------------------------------------------------------------------------
 
@@ -212,26 +218,41 @@ class State:
 
     def open_or_close(self, node: NodeRecord) -> None:
         """Let the node be given tasks or not, as its state and its host's link say."""
-        pool = self.pools[node.pool_no]
-        key = (pool.account, key_of(pool.id))
-        nodes = self.queue(key).nodes
+        key = self._key_of_node(node)
+        queue = self.queue(key)
         is_open = (
             node.state in OPEN_NODE_STATES
             and node.scheduling is SchedulingState.ENABLED
             and node.leaving is None
             and node.host in self.linked
         )
-        if is_open and node.no not in nodes:
-            used = sum(task.slots for task in self.running_on(node.no))
-            nodes.open(node.no, node.slots - used)
+        if is_open and not queue.has_node(node.no):
+            used = sum(task.slots for task in self.given_to(node.no))
+            queue.open_node(node.no, node.slots - used, self._ahead_slots(node))
             self.hot[key] = None
         elif not is_open:
-            nodes.close(node.no)
+            queue.close_node(node.no)
+
+    def _ahead_slots(self, node: NodeRecord) -> int:
+        return slots_ahead(node.slots, self.pace_us.get(node.no))
+
+    def took(self, node: NodeRecord, length_us: int) -> None:
+        """Note how long a task took on a node; short ones are sent ahead of their slots."""
+        before = self.pace_us.get(node.no, float(length_us))
+        self.pace_us[node.no] = before + (length_us - before) * PACE_WEIGHT
+        key = self._key_of_node(node)
+        if self.queue(key).has_node(node.no):
+            self.queue(key).set_ahead(node.no, self._ahead_slots(node))
+            self.hot[key] = None
+
+    def _key_of_node(self, node: NodeRecord) -> QueueKey:
+        pool = self.pools[node.pool_no]
+        return pool.account, key_of(pool.id)
 
     def _drop_node(self, no: int) -> None:
         node = self.nodes.pop(no)
-        pool = self.pools[node.pool_no]
-        self.queue((pool.account, key_of(pool.id))).nodes.close(no)
+        self.queue(self._key_of_node(node)).close_node(no)
+        self.pace_us.pop(no, None)
         self.pool_nodes[node.pool_no].pop(no, None)
         self._node_nos.pop((node.pool_no, key_of(node.id)), None)
         self.chores = {k: v for k, v in self.chores.items() if v.node_no != no}
@@ -265,36 +286,40 @@ class State:
         del self._job_nos[job.account, key_of(job.id)]
         self.tallies.pop(no, None)
         self.books.pop(no, None)
-        self.job_running.pop(no, None)
+        self.job_given.pop(no, None)
         self.job_due_us.pop(no, None)
 
     def _set_task(self, task: TaskRecord, was: TaskState) -> None:
-        tally = self.tallies[task.job_no]
-        if task.state is was:
-            if was is TaskState.RUNNING:
-                self.running[task.no] = task
-            return
-        # Only failed tasks leave the completed state, so one that does was among those.
-        tally.count(was, task.slots, -1, failed=True)
-        tally.count(task.state, task.slots, +1, failed=_failed(task))
-        if was in (TaskState.RUNNING, TaskState.PREPARING):
-            self._stop(task.no)
+        if task.state is not was:
+            # Only failed tasks leave the completed state, so one that does was among those.
+            tally = self.tallies[task.job_no]
+            tally.count(was, task.slots, -1, failed=True)
+            tally.count(task.state, task.slots, +1, failed=_failed(task))
+        had, has = task.no in self.given, _is_given(task)
+        if had and has:
+            self._keep(task)
+        elif had:
+            self._take_back(task.no)
+        elif has:
+            self._give(task)
         elif was is TaskState.ACTIVE and task.state is TaskState.COMPLETED:
             self._forget_waiting(task)
-        if task.state is TaskState.ACTIVE:
+        if task.state is TaskState.ACTIVE and not has and (had or was is not TaskState.ACTIVE):
             self._wait(task)
-        elif task.state is TaskState.RUNNING:
-            self._run(task)
-        elif task.satisfies and task.job_no in self.books:
+        elif task.state is TaskState.COMPLETED and was is not TaskState.COMPLETED:
+            self._release_dependents(task)
+
+    def _release_dependents(self, task: TaskRecord) -> None:
+        if task.satisfies and task.job_no in self.books:
             for task_no, (slots, affinity) in self.books[task.job_no].satisfy(task.id):
                 self.enqueue(task.job_no, task_no, slots, affinity)
 
     def _drop_task(self, task: TaskRecord) -> None:
         self.tallies[task.job_no].count(task.state, task.slots, -1, failed=_failed(task))
-        if task.state is TaskState.ACTIVE:
+        if task.no in self.given:
+            self._take_back(task.no)
+        elif task.state is TaskState.ACTIVE:
             self._forget_waiting(task)
-        elif task.no in self.running:
-            self._stop(task.no)
         elif task.satisfies and task.job_no in self.books:
             self.books[task.job_no].unsatisfy(task.id)
 
@@ -322,20 +347,28 @@ class State:
         if book is None or not book.remove(task.no):
             self.queue_of(task.job_no).remove(task.job_no, task.no)
 
-    def _run(self, task: TaskRecord) -> None:
-        self.running[task.no] = task
-        self.job_running.setdefault(task.job_no, {})[task.no] = None
+    def _give(self, task: TaskRecord) -> None:
+        self.job_given.setdefault(task.job_no, {})[task.no] = None
         if task.node_no is not None:
-            self.node_running.setdefault(task.node_no, {})[task.no] = None
+            self.node_given.setdefault(task.node_no, {})[task.no] = None
+        self._keep(task)
 
-    def _stop(self, task_no: int) -> None:
-        task = self.running.pop(task_no)
-        del self.job_running[task.job_no][task_no]
+    def _keep(self, task: TaskRecord) -> None:
+        self.given[task.no] = task
+        if task.ahead:
+            self.ahead_since_us.setdefault(task.no, 0)
+        else:
+            self.ahead_since_us.pop(task.no, None)
+
+    def _take_back(self, task_no: int) -> None:
+        task = self.given.pop(task_no)
+        self.ahead_since_us.pop(task_no, None)
+        del self.job_given[task.job_no][task_no]
         if task.node_no is not None:
-            on_node = self.node_running[task.node_no]
+            on_node = self.node_given[task.node_no]
             del on_node[task_no]
             if not on_node:
-                del self.node_running[task.node_no]
+                del self.node_given[task.node_no]
             key = queue_key(self.jobs[task.job_no])
             self.queue(key).ended(task.job_no, task.node_no, task.slots)
             self.hot[key] = None
@@ -348,3 +381,7 @@ def queue_key(job: JobRecord) -> QueueKey:
 
 def _failed(task: TaskRecord) -> bool:
     return task.result is TaskResult.FAILURE
+
+
+def _is_given(task: TaskRecord) -> bool:
+    return task.ahead or task.state in (TaskState.RUNNING, TaskState.PREPARING)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
 from penstock.domain import changes as c
 from penstock.domain.conditions import Conditions
-from penstock.domain.records import Ending, Failure, JobRecord, TaskRecord, key_of
+from penstock.domain.records import Ending, Failure, JobRecord, NodeRecord, TaskRecord, key_of
 from penstock.domain.refusals import (
     InvalidPropertyValue,
     JobBeingDeleted,
@@ -35,7 +36,7 @@ from penstock.engine.occupancy import task_began, task_left
 from penstock.engine.settings import EngineSettings
 from penstock.engine.storage import need_storage
 from penstock.engine.turn import Turn
-from penstock.messages import KillTask, RemoveTask, RunTask, TaskEnded
+from penstock.messages import KillTask, RemoveTask, ReturnTask, RunTask, TaskBegan, TaskEnded
 from penstock.scheduler.outcomes import exit_options, may_retry
 from penstock.scheduler.queue import Placement
 
@@ -150,22 +151,41 @@ async def start(turn: Turn, settings: EngineSettings, placements: Sequence[Place
     for placement in placements:
         before, spec = found[placement.task_no]
         node = turn.state.nodes[placement.node_no]
-        pool = turn.state.pools[node.pool_no]
-        task = turn.put_task(
-            before,
-            state=after(TASK_MOVES, before.state, TaskEvent.ASSIGNED),
-            attempt=before.attempt + 1,
-            start_us=turn.now_us,
-            end_us=None,
-            exit_code=None,
-            node_no=node.no,
-            node_id=node.id,
-            pool_id=pool.id,
-        )
-        task_began(turn, task, node)
+        given = {"attempt": before.attempt + 1, "node_no": node.no}
+        if placement.ahead:
+            task = turn.put_task(before, ahead=True, **given)
+            turn.state.ahead_since_us[task.no] = turn.now_us
+        else:
+            task = _begin(turn, before, node, turn.now_us, **given)
         turn.send(node.no, order_for(turn, task, spec, settings))
         if before.node_no is not None and before.node_no != node.no:
             _remove_directory(turn, before)
+
+
+def _begin(
+    turn: Turn, task: TaskRecord, node: NodeRecord, start_us: int, **more: Any
+) -> TaskRecord:
+    task = turn.put_task(
+        task,
+        state=after(TASK_MOVES, task.state, TaskEvent.ASSIGNED),
+        ahead=False,
+        start_us=start_us,
+        end_us=None,
+        exit_code=None,
+        node_id=node.id,
+        pool_id=turn.state.pools[node.pool_no].id,
+        **more,
+    )
+    task_began(turn, task, node)
+    return task
+
+
+def began(turn: Turn, report: TaskBegan) -> None:
+    """A node host says that an attempt which was sent ahead begins."""
+    task = turn.state.given.get(report.task_no)
+    node = turn.node(task.node_no) if task is not None else None
+    if task is not None and node is not None and task.ahead and task.attempt == report.attempt:
+        _begin(turn, task, node, report.start_us)
 
 
 def order_for(turn: Turn, task: TaskRecord, spec: bytes, settings: EngineSettings) -> RunTask:
@@ -188,27 +208,35 @@ def order_for(turn: Turn, task: TaskRecord, spec: bytes, settings: EngineSetting
         output_files=tuple(wanted.output_files or ()),
         wall_clock_us=None if limit is None else limit.micros,
         container_urls=settings.container_urls(job.account, files),
+        slots=task.slots,
+        ahead=task.ahead,
     )
 
 
 async def ended(turn: Turn, report: TaskEnded) -> None:
     """A node host says that an attempt is over. Late and repeated reports change nothing."""
-    task = turn.state.running.get(report.task_no)
+    task = turn.state.given.get(report.task_no)
     if task is None or task.attempt != report.attempt:
         return
     if task.ending is Ending.DELETED:
         _forget(turn, task)
-    elif report.lost or (report.killed and task.ending is not Ending.TERMINATED):
+    elif task.ahead or report.lost or (report.killed and task.ending is not Ending.TERMINATED):
         taken_off(turn, task, requeue=True)
     else:
+        _note_length(turn, task, report)
         _finish(turn, task, report)
 
 
+def _note_length(turn: Turn, task: TaskRecord, report: TaskEnded) -> None:
+    node = turn.node(task.node_no)
+    if node is not None:
+        turn.state.took(node, max(0, report.end_us - report.start_us))
+
+
 def _finish(turn: Turn, task: TaskRecord, report: TaskEnded) -> None:
-    job = turn.state.jobs[task.job_no]
     again = (
         task.ending is not Ending.TERMINATED
-        and job.state not in (JobState.TERMINATING, JobState.DELETING)
+        and not _is_ending(turn, task)
         and may_retry(task.max_retries, task.retry_count, report.failure)
     )
     if again:
@@ -246,6 +274,7 @@ def _complete(
         exit_code=exit_code,
         failure=failure,
         result=TaskResult.SUCCESS if failure is None else TaskResult.FAILURE,
+        ahead=False,
         ending=None,
         satisfies=options.dependency_action == "satisfy",
         files_until_us=None if kept_for is None else end_us + kept_for,
@@ -259,13 +288,18 @@ def taken_off(turn: Turn, task: TaskRecord, *, requeue: bool) -> None:
     """A task runs no more because its node is gone or it was told to leave it.
 
     It runs again unless a user ended it meanwhile. Every such return is counted, whatever its
-    cause, so that the record says how often the command may have run.
+    cause, so that the record says how often the command may have run; one that was only sent
+    ahead has not run.
     """
+    was_running = task.state is TaskState.RUNNING
     if task.ending is Ending.DELETED:
         _forget(turn, task)
-    elif task.ending is Ending.TERMINATED or not requeue:
+    elif task.ahead and task.ending is not Ending.TERMINATED:
+        _put_back(turn, task)
+    elif task.ending is Ending.TERMINATED or not requeue or _is_ending(turn, task):
         task = _complete(turn, task, TaskEvent.TERMINATED, turn.now_us, None, ENDED_BY_USER)
-        task_left(turn, task, ran=True)
+        if was_running:
+            task_left(turn, task, ran=True)
     else:
         task = turn.put_task(
             task,
@@ -281,8 +315,20 @@ def taken_off(turn: Turn, task: TaskRecord, *, requeue: bool) -> None:
         turn.touch_job(task.job_no)
 
 
+def _put_back(turn: Turn, task: TaskRecord) -> None:
+    """A task that was sent ahead waits for any node again."""
+    if task.node_no is not None:
+        turn.touch_node(task.node_no)
+    turn.put_task(task, ahead=False, node_no=None, ending=None)
+    turn.touch_job(task.job_no)
+
+
+def _is_ending(turn: Turn, task: TaskRecord) -> bool:
+    return turn.state.jobs[task.job_no].state in (JobState.TERMINATING, JobState.DELETING)
+
+
 def stop_running(turn: Turn, task: TaskRecord, ending: Ending) -> TaskRecord:
-    """Have a running task killed; what becomes of it is decided when it has stopped.
+    """Have a task that a node has killed; what becomes of it is decided when it has stopped.
 
     A wish that is already there gives way only to a stronger one: deletion before termination
     before another run.
@@ -295,6 +341,14 @@ def stop_running(turn: Turn, task: TaskRecord, ending: Ending) -> TaskRecord:
             task.node_no, KillTask(node_no=task.node_no, task_no=task.no, attempt=task.attempt)
         )
     return task
+
+
+def give_back(turn: Turn, task: TaskRecord) -> None:
+    """Have a task that was sent ahead given back, unless it begins first."""
+    turn.state.ahead_since_us.pop(task.no, None)
+    if task.node_no is not None:
+        order = ReturnTask(node_no=task.node_no, task_no=task.no, attempt=task.attempt)
+        turn.send(task.node_no, order)
 
 
 # --- what users ask --------------------------------------------------------------------------
@@ -336,9 +390,9 @@ async def terminate_task(
     when.check(task.modified_us)
     if task.state is TaskState.COMPLETED:
         raise TaskCompleted
-    if task.state is TaskState.ACTIVE:
-        return _complete(turn, task, TaskEvent.TERMINATED, turn.now_us, None, ENDED_BY_USER)
-    return stop_running(turn, task, Ending.TERMINATED)
+    if task.no in turn.state.given:
+        return stop_running(turn, task, Ending.TERMINATED)
+    return _complete(turn, task, TaskEvent.TERMINATED, turn.now_us, None, ENDED_BY_USER)
 
 
 async def delete_task(
@@ -348,7 +402,7 @@ async def delete_task(
     job = turn.job(account, job_id)
     task, _ = await turn.task(job, task_id)
     when.check(task.modified_us)
-    if task.state is TaskState.RUNNING:
+    if task.no in turn.state.given:
         return stop_running(turn, task, Ending.DELETED)
     _forget(turn, task)
     return task

@@ -8,7 +8,7 @@ from penstock.domain.records import JobRecord, TaskRecord
 from penstock.domain.states import PoolState, TaskResult, TaskState
 from penstock.engine.state import OPEN_NODE_STATES, queue_key
 from penstock.engine.turn import Turn
-from penstock.scheduler.reasons import Blocker, Facts, Reason, reasons
+from penstock.scheduler.reasons import Blocker, Facts, Reason, next_on, reasons
 
 
 async def why(turn: Turn, account: str, job_id: str, task_id: str) -> list[Reason]:
@@ -17,6 +17,9 @@ async def why(turn: Turn, account: str, job_id: str, task_id: str) -> list[Reaso
     task, _ = await turn.task(job, task_id)
     if task.state is not TaskState.ACTIVE:
         return []
+    node = turn.node(task.node_no) if task.ahead else None
+    if node is not None:
+        return [next_on(node.id)]
     return reasons(_facts(turn, job, task, await _blocker(turn, job, task)))
 
 

@@ -37,14 +37,18 @@ class FreeNodes:
     @property
     def most(self) -> int:
         """The most free slots that any node has."""
-        return (self._mask >> 1).bit_length()
+        return max(0, self._mask.bit_length() - 1)
 
     def open(self, node_no: int, free: int) -> None:
-        """Let a node be given tasks, up to `free` slots; again to correct the number."""
+        """Let a node be given tasks, up to `free` slots; again to correct the number.
+
+        A number below 0 says how much more it was given than it has room for.
+        """
         self.close(node_no)
         self._free[node_no] = free
         self._buckets.setdefault(free, {})[node_no] = None
-        self._mask |= 1 << free
+        if free > 0:
+            self._mask |= 1 << free
 
     def close(self, node_no: int) -> None:
         """Let a node be given no more tasks."""
@@ -55,7 +59,8 @@ class FreeNodes:
         del bucket[node_no]
         if not bucket:
             del self._buckets[free]
-            self._mask &= ~(1 << free)
+            if free > 0:
+                self._mask &= ~(1 << free)
 
     def take(self, node_no: int, slots: int) -> None:
         """Use slots of a node; a negative number gives them back."""
@@ -64,7 +69,7 @@ class FreeNodes:
 
     def choose(self, slots: int, fill: Fill) -> int | None:
         """The node for a task that needs `slots`, or None when none has room."""
-        fitting = self._mask >> slots << slots if slots else self._mask
+        fitting = self._mask >> slots << slots
         if not fitting:
             return None
         if fill is Fill.PACK:

@@ -28,7 +28,10 @@ class Placement(msgspec.Struct, frozen=True, gc=False):
     task_no: int
     node_no: int
     slots: int
+    ahead: bool = False  # the node has to end something first
 
+
+ANY_ROOM = 1 << 30
 
 _Entry = tuple[int, int, int]  # (-priority, served, job number): the smallest goes first
 
@@ -115,10 +118,45 @@ class PoolQueue:
     def __init__(self, fill: Fill = Fill.SPREAD, *, oldest_first: bool = False) -> None:
         self.fill = fill
         self.oldest_first = oldest_first
-        self.nodes = FreeNodes()
+        self.nodes = FreeNodes()  # by the slots that are free now
+        self.soon = FreeNodes()  # by the slots that may be sent ahead; only where some may
+        self._ahead: dict[int, int] = {}  # by node: slots that may be sent ahead in all
         self.jobs: dict[int, WaitingJob] = {}
         self._turns: dict[int, list[tuple[_Entry, int]]] = {}  # by least slots; entry, job
         self._level: dict[int, int] = {}  # by priority: what the last served job had
+
+    # --- nodes -------------------------------------------------------------------------------
+
+    def has_node(self, node_no: int) -> bool:
+        """Whether the node may be given tasks."""
+        return node_no in self.nodes
+
+    def open_node(self, node_no: int, free: int, ahead: int = 0) -> None:
+        """Let a node be given tasks.
+
+        `free` is negative where more was sent ahead than is free; `ahead` is how many slots
+        may be sent ahead of those that are free.
+        """
+        self.nodes.open(node_no, free)
+        self.set_ahead(node_no, ahead)
+
+    def close_node(self, node_no: int) -> None:
+        """Let a node be given no more tasks."""
+        self.nodes.close(node_no)
+        self.soon.close(node_no)
+        self._ahead.pop(node_no, None)
+
+    def set_ahead(self, node_no: int, ahead: int) -> None:
+        """Change how many slots may be sent ahead to a node."""
+        self._ahead[node_no] = ahead
+        if ahead:
+            self.soon.open(node_no, self.nodes.free(node_no) + ahead)
+        else:
+            self.soon.close(node_no)
+
+    def _take(self, node_no: int, slots: int) -> None:
+        self.nodes.take(node_no, slots)
+        self.soon.take(node_no, slots)
 
     # --- jobs and tasks ----------------------------------------------------------------------
 
@@ -160,11 +198,11 @@ class PoolQueue:
     def began(self, job_no: int, node_no: int, slots: int) -> None:
         """Count a task that runs already, as after a restart."""
         self.jobs[job_no].running += 1
-        self.nodes.take(node_no, slots)
+        self._take(node_no, slots)
 
     def ended(self, job_no: int, node_no: int, slots: int) -> None:
         """Count a task that runs no more; its slots are free."""
-        self.nodes.take(node_no, -slots)
+        self._take(node_no, -slots)
         job = self.jobs.get(job_no)
         if job is not None:
             was_capped = job.capped
@@ -206,32 +244,41 @@ class PoolQueue:
         job = self.jobs.get(top[1])
         return job is not None and job.entry == (least, top[0])
 
+    def next_priority(self) -> int | None:
+        """The priority of the job whose turn it would be if there were room."""
+        job = self._next(ANY_ROOM)
+        return None if job is None else job.priority
+
     def place(self, limit: int) -> list[Placement]:
         """Give up to `limit` waiting tasks their nodes. Cost: O(log jobs) each."""
         placed: list[Placement] = []
         while len(placed) < limit:
-            room = self.nodes.most
-            job = self._next(room) if room else None
-            if job is None:
+            placement = self._place_on(self.nodes) or self._place_on(self.soon)
+            if placement is None:
                 break
-            placed.append(self._place_one(job, room))
+            placed.append(placement)
         return placed
 
-    def _place_one(self, job: WaitingJob, room: int) -> Placement:
+    def _place_on(self, nodes: FreeNodes) -> Placement | None:
+        room = nodes.most
+        job = self._next(room) if room else None
+        return None if job is None else self._place_one(job, nodes, room)
+
+    def _place_one(self, job: WaitingJob, nodes: FreeNodes, room: int) -> Placement:
         found = job.oldest(room)
         assert found is not None, "a job had a turn and nothing to run"
         task_no, slots = found
         hint = job.hints.pop(task_no, None)
-        if hint is not None and self.nodes.free(hint) >= slots:
+        if hint is not None and nodes.free(hint) >= slots:
             node_no: int | None = hint
         else:
-            node_no = self.nodes.choose(slots, self.fill)
+            node_no = nodes.choose(slots, self.fill if nodes is self.nodes else Fill.SPREAD)
         assert node_no is not None, "there was room, and now there is none"
         job.tasks[slots].popleft()
         job.waiting -= 1
         job.running += 1
-        self.nodes.take(node_no, slots)
+        self._take(node_no, slots)
         self._level[job.priority] = job.served
         job.served += slots
         self._enter(job, fresh=False)
-        return Placement(job.job_no, task_no, node_no, slots)
+        return Placement(job.job_no, task_no, node_no, slots, nodes is self.soon)

@@ -63,6 +63,12 @@ def reasons(facts: Facts) -> list[Reason]:
     return [Reason("WaitsItsTurn", message, "It is placed when a slot is free and it is its turn.")]
 
 
+def next_on(node_id: str) -> Reason:
+    """The reason of a task that was sent ahead to a node."""
+    message = f"It is among the next on node {node_id!r}."
+    return Reason("NextOnNode", message, "It begins when a slot of the node is free.")
+
+
 def _of_job(facts: Facts) -> Iterator[Reason]:
     if facts.job_state in (JobState.DISABLED, JobState.DISABLING):
         yield Reason("JobDisabled", f"The job is {facts.job_state}.", "Enable the job.")

@@ -51,8 +51,8 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     nodes: Sequence[NodeRecord]
     jobs: Sequence[JobRecord]
     counts: dict[int, JobCounts]  # by job number
-    waiting: Iterable[WaitingTask]  # the active tasks, oldest first; read once, lazily
-    running: Sequence[TaskRecord]  # all others that are not completed
+    waiting: Iterable[WaitingTask]  # active and not sent ahead, oldest first; read once, lazily
+    given: Sequence[TaskRecord]  # all others that are not completed
     satisfied: dict[int, list[str]]  # by job number: ids of completed tasks that satisfy
     chores: Sequence[Chore]
 

@@ -53,12 +53,12 @@ class MemoryStore:
             waiting=[
                 WaitingTask(task.no, task.job_no, task.slots, task.affinity, task.depends)
                 for _, task in sorted(self.tasks.items())
-                if task.state is TaskState.ACTIVE
+                if task.state is TaskState.ACTIVE and not task.ahead
             ],
-            running=[
+            given=[
                 task
                 for _, task in sorted(self.tasks.items())
-                if task.state in (TaskState.PREPARING, TaskState.RUNNING)
+                if task.ahead or task.state in (TaskState.PREPARING, TaskState.RUNNING)
             ],
             satisfied={
                 no: [t.id for t in self.tasks.values() if t.job_no == no and t.satisfies]

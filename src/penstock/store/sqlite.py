@@ -125,11 +125,10 @@ class SqliteStore:
             jobs=jobs,
             counts={row[0]: _counts_of(row) for row in self._rows("all_counts")},
             waiting=self._waiting(),
-            running=[
+            given=[
                 task_of(row)
-                for row in self._read.execute(
-                    f"SELECT {_TASK} FROM task WHERE state IN ({_RUNNING}) ORDER BY no"
-                )
+                for where in (f"state IN ({_RUNNING})", "ahead = 1")
+                for row in self._read.execute(f"SELECT {_TASK} FROM task WHERE {where} ORDER BY no")
             ],
             satisfied={no: [row[0] for row in self._rows("satisfied", no)] for no in dependent},
             chores=[
@@ -141,7 +140,7 @@ class SqliteStore:
     def _waiting(self) -> Iterator[WaitingTask]:
         for no, job_no, slots, affinity, depends in self._read.execute(
             "SELECT no, job_no, slots, affinity, depends FROM task"
-            f" WHERE state = {int(TaskState.ACTIVE)} ORDER BY no"
+            f" WHERE state = {int(TaskState.ACTIVE)} AND ahead = 0 ORDER BY no"
         ):
             wants = None if depends is None else record(Dependencies, depends)
             yield WaitingTask(no, job_no, slots, affinity, wants)

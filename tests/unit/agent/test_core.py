@@ -31,10 +31,12 @@ from penstock.messages import (
     NodeReady,
     RemoveJob,
     RemoveTask,
+    ReturnTask,
     RunTask,
     StartTaskBegan,
     StartTaskEnded,
     StartTaskOrder,
+    TaskBegan,
     TaskEnded,
     Welcome,
 )
@@ -436,3 +438,55 @@ def test_after_a_restart_what_ran_is_lost_and_nodes_stay() -> None:
     assert told.core.nodes() == (1, 2)
     told(node(1, StartTaskOrder(command_line="s")))
     assert len(told.reports(NodeReady)) == 1
+
+
+# --- sent ahead --------------------------------------------------------------------------------
+
+
+def test_what_is_sent_ahead_begins_when_its_slots_are_free() -> None:
+    told = Told()
+    told(order(5))
+    assert told(order(6, ahead=True), 10) == []
+    assert told(order(7, ahead=True), 11) == []
+    actions = told(events.Exited(KEY, 0), 20)
+    assert [type(action) for action in actions] == [events.Send, events.Send, events.Spawn]
+    [began] = told.reports(TaskBegan)
+    assert (began.task_no, began.start_us) == (6, 20)
+    told(events.Exited(RunKey(6, 1), 0), 30)
+    assert [began.task_no for began in told.reports(TaskBegan)] == [6, 7]
+
+
+def test_what_is_sent_ahead_to_an_idle_node_begins_at_once() -> None:
+    told = Told()
+    told(order(6, ahead=True), 10)
+    assert [began.start_us for began in told.reports(TaskBegan)] == [10]
+    assert isinstance(told.all[-1], events.Spawn)
+
+
+def test_what_has_not_begun_is_given_back() -> None:
+    told = Told()
+    told(order(5))
+    told(order(6, ahead=True))
+    told(ReturnTask(node_no=1, task_no=6, attempt=1))
+    assert told.end().returned
+    told(ReturnTask(node_no=1, task_no=6, attempt=1))
+    assert [end.returned for end in told.reports(TaskEnded)] == [True, True]
+    told(events.Exited(KEY, 0))
+    assert told.reports(TaskBegan) == []
+
+
+def test_what_has_begun_is_not_given_back() -> None:
+    told = Told()
+    told(order(6, ahead=True))
+    assert told(ReturnTask(node_no=1, task_no=6, attempt=1)) == []
+
+
+def test_what_has_not_begun_can_be_killed() -> None:
+    told = Told()
+    told(order(5))
+    told(order(6, ahead=True))
+    told(KillTask(node_no=1, task_no=6, attempt=1))
+    end = told.end()
+    assert (end.task_no, end.killed, end.exit_code) == (6, True, None)
+    told(events.Exited(KEY, 0))
+    assert told.reports(TaskBegan) == []

@@ -114,8 +114,11 @@ class FakeHost:
         run: RunTask | KillTask,
         exit_code: int | None = 0,
         failure: Failure | None = None,
+        *,
+        length_us: int = 60_000_000,
         **more: Any,
     ) -> None:
+        """Let an attempt be over; it took `length_us`, which decides what is sent ahead."""
         now_us = self.engine._now_us()
         if failure is None and exit_code:
             failure = FAILED
@@ -124,7 +127,7 @@ class FakeHost:
                 report=self.number(),
                 task_no=run.task_no,
                 attempt=run.attempt,
-                start_us=now_us,
+                start_us=now_us - length_us,
                 end_us=now_us,
                 exit_code=exit_code,
                 failure=failure,
@@ -240,7 +243,7 @@ def play(scenario: Scenario) -> None:
 async def _memory_is_true(house: House) -> None:
     """What the engine believes is what a restart would make it believe."""
     believed, rebuilt = house.engine._state, State.restored(await house.store.load())
-    assert believed.running == rebuilt.running
+    assert believed.given == rebuilt.given
     assert believed.nodes == rebuilt.nodes
     assert believed.pools == rebuilt.pools
     assert believed.jobs == rebuilt.jobs

@@ -96,6 +96,7 @@ CREATE TABLE task (
     pool_id TEXT,
     node_id TEXT,
     node_no INTEGER,
+    ahead INTEGER NOT NULL,
     ending TEXT,
     files_until_us INTEGER,
     files_gone INTEGER NOT NULL,
@@ -109,7 +110,8 @@ CREATE UNIQUE INDEX task_key ON task (job_no, key);
 CREATE INDEX task_state ON task (job_no, state, key);
 CREATE INDEX task_failed ON task (job_no, key) WHERE result = 1;
 CREATE INDEX task_exit_code ON task (job_no, exit_code, key) WHERE exit_code <> 0;
-CREATE INDEX task_waiting ON task (no) WHERE state = 0;
+CREATE INDEX task_waiting ON task (no) WHERE state = 0 AND ahead = 0;
+CREATE INDEX task_ahead ON task (no) WHERE ahead = 1;
 CREATE INDEX task_running ON task (no) WHERE state IN (1, 2);
 CREATE INDEX task_files ON task (files_until_us) WHERE files_until_us IS NOT NULL;
 
