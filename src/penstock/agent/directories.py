@@ -7,7 +7,9 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from collections.abc import Iterable
 from concurrent.futures import Executor
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -93,6 +95,19 @@ class Directories:
         trash = f"{self.root}/{_TRASH}"
         if os.path.isdir(trash):
             self.discard(trash)
+
+    def remove_strangers(self, known: Iterable[MakeNode]) -> None:
+        """Remove the directories of nodes that an earlier life made and did not come to note."""
+        kept = {self.node_root(node) for node in known}
+        pools = [entry for entry in os.scandir(self.root) if entry.is_dir(follow_symlinks=False)]
+        for pool in pools:
+            if pool.name == _TRASH:
+                continue
+            for path in [entry.path for entry in os.scandir(pool.path)]:
+                if path not in kept:
+                    self.discard(path)
+            with suppress(OSError):  # its other nodes are there
+                os.rmdir(pool.path)
 
     def stop(self) -> None:
         """Let removals end soon; the next life takes up what they leave."""

@@ -172,6 +172,7 @@ class NodeHost:
         root = str(self._settings.nodes_root)
         await end_left(saved.begun.values(), root, self._brands, spared, _CLEAR_S)
         self._directories.empty_trash()
+        self._directories.remove_strangers(node.order for node in saved.nodes.values())
         for node in saved.nodes.values():
             with suppress(OSError):  # the tasks on it will say what is wrong
                 self._directories.make_node(node.order)

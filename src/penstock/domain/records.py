@@ -157,6 +157,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     end_us: int | None = None
     terminate_reason: str | None = None
     disable_how: str | None = None  # requeue | terminate | wait, while disabling
+    moved: bool = False  # its pool was another one before, so its files may be there too
 
     @property
     def id(self) -> str:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from penstock.domain import changes as c
 from penstock.domain.conditions import Conditions
 from penstock.domain.instants import INFINITE
-from penstock.domain.records import Ending, JobRecord, key_of
+from penstock.domain.records import Ending, JobRecord, NodeRecord, key_of
 from penstock.domain.refusals import (
     InvalidPropertyValue,
     JobBeingDeleted,
@@ -94,8 +94,10 @@ def replace_job(
 
 
 def _update(turn: Turn, job: JobRecord, new: dict[str, Any]) -> JobRecord:
+    moved = job.moved
     if "pool_info" in new:
         _may_move(job, new["pool_info"])
+        moved = moved or key_of(new["pool_info"].pool_id or "") != key_of(job.pool_id)
     ends = new.get("on_all_tasks_complete")
     if ends is not None and _ends_when_done(job) and ends != TERMINATE_WHEN_DONE:
         raise InvalidPropertyValue(
@@ -105,7 +107,7 @@ def _update(turn: Turn, job: JobRecord, new: dict[str, Any]) -> JobRecord:
         )
     if "constraints" in new:
         new["constraints"] = _filled(new["constraints"])
-    return _put(turn, job, spec=replace(job.spec, **new))
+    return _put(turn, job, spec=replace(job.spec, **new), moved=moved)
 
 
 def _may_move(job: JobRecord, info: PoolInfo) -> None:
@@ -184,12 +186,19 @@ def delete_job(
         raise JobBeingDeleted
     job = _move(turn, job, JobEvent.DELETED)
     _stop_tasks(turn, job, force=force)
-    pool = turn.state.pool(account, job.pool_id)
-    for node in turn.state.nodes_of(pool.no) if pool else []:
+    for node in _nodes_with_files(turn, job):
         if node.state not in (NodeState.CREATING, NodeState.LEAVING_POOL):
             order = RemoveJob(chore=turn.new_no(), node_no=node.no, job_id=job.id)
             turn.put_chore(node.no, 0 if force else job.no, order)
     return job
+
+
+def _nodes_with_files(turn: Turn, job: JobRecord) -> list[NodeRecord]:
+    """The nodes that may have directories of the job."""
+    if job.moved:
+        return [node for node in turn.state.nodes.values() if node.account == job.account]
+    pool = turn.state.pool(job.account, job.pool_id)
+    return turn.state.nodes_of(pool.no) if pool else []
 
 
 def time_out(turn: Turn, job_no: int) -> None:

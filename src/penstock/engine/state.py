@@ -308,6 +308,8 @@ class State:
             self._wait(task)
         elif task.state is TaskState.COMPLETED and was is not TaskState.COMPLETED:
             self._release_dependents(task)
+        if was is TaskState.COMPLETED and task.state is not was and task.job_no in self.books:
+            self.books[task.job_no].unsatisfy(task.id)
 
     def _release_dependents(self, task: TaskRecord) -> None:
         if task.satisfies and task.job_no in self.books:

@@ -151,7 +151,8 @@ async def start(turn: Turn, settings: EngineSettings, placements: Sequence[Place
     for placement in placements:
         before, spec = found[placement.task_no]
         node = turn.state.nodes[placement.node_no]
-        given = {"attempt": before.attempt + 1, "node_no": node.no}
+        # Its dependencies were met once; should one of them be deleted, it runs again all the same.
+        given = {"attempt": before.attempt + 1, "node_no": node.no, "depends": None}
         if placement.ahead:
             task = turn.put_task(before, ahead=True, **given)
             turn.state.ahead_since_us[task.no] = turn.now_us

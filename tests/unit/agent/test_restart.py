@@ -228,3 +228,20 @@ def test_what_began_is_in_the_journal_before_it_runs(play: Play) -> None:
         assert (host.nodes_root / "pool/node1/shared/starts").read_text() == "True\n"
 
     play(scene)
+
+
+def test_a_node_that_was_made_and_not_noted_leaves_no_directory(play: Play) -> None:
+    async def scene(server: Any, host: Any) -> None:
+        await server.node(1)
+        host.kill()
+        stranger = host.nodes_root / "gone/node9/shared"
+        stranger.mkdir(parents=True)
+        (host.nodes_root / "pool/node8").mkdir()
+        await restart(host, server)
+        strangers = [host.nodes_root / "gone", host.nodes_root / "pool/node8"]
+        async with asyncio.timeout(10):
+            while any(path.exists() for path in strangers):
+                await asyncio.sleep(0.01)
+        assert [path.name for path in (host.nodes_root / "pool").iterdir()] == ["node1"]
+
+    play(scene)

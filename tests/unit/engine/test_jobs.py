@@ -267,6 +267,21 @@ def test_the_pool_of_a_job_changes_only_while_it_is_disabled() -> None:
     play(scenario)
 
 
+def test_a_job_that_moved_leaves_nothing_in_its_old_pool() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool()
+        await house.pool(name="other")
+        await house.job()
+        await house.engine.disable_job(ACCOUNT, "job", "wait", ANY)
+        move = JobPatch(pool_info=PoolInfo(pool_id="other"))
+        await house.engine.patch_job(ACCOUNT, "job", move, ANY)
+        await house.engine.delete_job(ACCOUNT, "job", ANY, force=False)
+        nodes = {node.no for name in ("pool", "other") for node in await house.nodes(name)}
+        assert {order.node_no for order in house.host.take(RemoveJob)} == nodes
+
+    play(scenario)
+
+
 def test_conditions_are_checked_before_anything_changes() -> None:
     async def scenario(house: House) -> None:
         await house.job()

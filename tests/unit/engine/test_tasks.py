@@ -186,6 +186,43 @@ def test_a_failed_parent_blocks_unless_its_exit_conditions_say_otherwise() -> No
     play(scenario)
 
 
+def test_a_task_that_ran_needs_its_dependencies_no_more() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(slots=1)
+        await house.job(uses_task_dependencies=True)
+        await house.add("parent")
+        wish = Dependencies(task_ids=["parent"])
+        await house.add("child", depends_on=wish, constraints=retries(1))
+        await house.host.end((await house.runs())["parent"])
+        child = (await house.runs())["child"]
+        await house.engine.delete_task(ACCOUNT, "job", "parent", ANY)
+        await house.host.settle()
+        await house.host.end(child, exit_code=1)
+        assert (await house.runs())["child"].attempt == 2
+        await house.add("late", depends_on=wish)
+        reasons = await house.engine.why(ACCOUNT, "job", "late")
+        assert reasons[0].code == "DependencyMissing"
+
+    play(scenario)
+
+
+def test_a_task_that_runs_again_satisfies_nobody_until_it_has_ended() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(slots=4)
+        await house.job(uses_task_dependencies=True)
+        lenient = ExitConditions(default=ExitOptions(dependency_action="satisfy"))
+        await house.add("parent", exit_conditions=lenient)
+        await house.host.end((await house.runs())["parent"], exit_code=1)
+        await house.engine.reactivate_task(ACCOUNT, "job", "parent", ANY)
+        await house.add("child", depends_on=Dependencies(task_ids=["parent"]))
+        runs = await house.runs()
+        assert list(runs) == ["parent"]
+        await house.host.end(runs["parent"])
+        assert list(await house.runs()) == ["child"]
+
+    play(scenario)
+
+
 def test_dependencies_survive_a_crash() -> None:
     async def scenario(house: House) -> None:
         await house.pool(slots=4)
