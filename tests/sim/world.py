@@ -229,10 +229,9 @@ class World:
 
     def run(self, story: Callable[[World], Coroutine[Any, Any, None]]) -> None:
         """Play the story to its end. Raises `Broken` when something does not hold."""
-        logging.getLogger("penstock").setLevel(logging.CRITICAL)
         self.loop.set_exception_handler(self._unhandled)
         try:
-            with self._watched():
+            with _quiet(), self._watched():
                 self.loop.run_until_complete(self._play(story))
         except NoProgress as stuck:
             self.fail(stuck)
@@ -293,3 +292,15 @@ class World:
 
 async def _asked(ask: Callable[[Engine], Awaitable[T]], engine: Engine) -> T:
     return await ask(engine)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What goes wrong on purpose is not worth a line in the log."""
+    logger = logging.getLogger("penstock")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

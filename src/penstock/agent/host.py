@@ -133,7 +133,12 @@ class NodeHost:
         self._handlers = self._action_handlers()
         await self._take_over()
         self._link = Link(
-            settings.locate, settings.token, self._hello, self._heartbeat, self._receive
+            settings.locate,
+            settings.token,
+            self._hello,
+            self._heartbeat,
+            self._receive,
+            before_sending=self._write_journal,
         )
         self._files = Files(self._root_of, lambda: self._link.address, settings.token, executor)
         self._processes.watch(loop)
@@ -309,7 +314,7 @@ class NodeHost:
 
     def _do_all(self, actions: list[Action]) -> None:
         if actions and not self._flush_due:
-            self._flush_due = True  # first, so that the journal is written before the link
+            self._flush_due = True
             self._loop.call_soon(self._flush)
         for action in actions:
             self._handlers[type(action)](action)

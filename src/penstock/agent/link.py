@@ -52,12 +52,15 @@ class Link:
         hello: Callable[[], Hello],
         heartbeat: Callable[[], Heartbeat],
         receive: Callable[[list[Instruction], int], None],
+        before_sending: Callable[[], None],
     ) -> None:
+        """`before_sending` writes down what must be on disk before the server hears of it."""
         self._locate = locate
         self._token = token
         self._hello = hello
         self._heartbeat = heartbeat
         self._receive = receive
+        self._before_sending = before_sending
         self._out: deque[Report] = deque()
         self._wake = asyncio.Event()
         self._connection: ClientConnection | None = None
@@ -159,6 +162,7 @@ class Link:
                 batch = list(islice(self._out, _MOST_REPORTS))
                 for _ in batch:
                     self._out.popleft()
+                self._before_sending()
                 await connection.send(encode(batch))
 
     async def _beat(self, every_s: float) -> None:

@@ -7,6 +7,8 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from penstock.launch import ready
 
 READY = ready.Ready(
@@ -52,7 +54,9 @@ def test_a_pipe_gets_plain_text_and_an_example_that_is_python() -> None:
     compile(text[text.index("from azure") :], "example", "exec")
 
 
-def test_a_terminal_gets_colours_and_all_values_whole() -> None:
+def test_a_terminal_gets_colours_and_all_values_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
     out = Terminal()
     ready.show(READY, "Penstock is up", out)
     text = out.getvalue()
