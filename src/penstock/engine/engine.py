@@ -311,8 +311,13 @@ class Engine:
 
     async def connect(self, hello: Hello, send: Send) -> Link:
         """A node host is there. An older connection of the same host counts no more."""
-        link = Link(hello, send, self._now_us())
-
+        now_us = self._now_us()
+        link = Link(hello, send, now_us)
+        # Its greeting may wait for its turn; it is not silent while it does.
+        if link.host in self._links:
+            self._links[link.host].heard_us = now_us
+        elif link.host in self._silent_since_us:
+            self._silent_since_us[link.host] = now_us
         await self._submit(partial(self._greet, link=link))
         return link
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from penstock.domain.conditions import ANY
@@ -269,6 +271,24 @@ def test_a_silent_host_loses_its_tasks_and_may_come_back() -> None:
         assert (await house.task("t")).state is not TaskState.COMPLETED, "an old attempt"
         await house.host.settle()
         assert (await house.runs())["t"].attempt == 2
+
+    play(scenario)
+
+
+def test_a_host_that_waits_to_be_greeted_is_not_silent() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=1)
+        await house.job()
+        await house.add("t")
+        run = (await house.runs())["t"]
+        (node,) = await house.nodes()
+        await house.host.cut()
+        house.now_us += 40_000_000
+        greeting = asyncio.create_task(house.host.connect([node.no], [(run.task_no, run.attempt)]))
+        await asyncio.sleep(0)  # it has knocked, and its turn has not come
+        assert house.engine._silent(house.now_us) == []
+        await greeting
+        assert (await house.task("t")).requeue_count == 0
 
     play(scenario)
 
