@@ -276,8 +276,9 @@ class Watch:
         """The memory is what a restart would read, and nothing was left undone."""
         self.turns += 1
         state = engine._state
-        if engine._commands.empty() and state.linked != set(engine._links):
-            raise Broken(f"connected are {set(engine._links)}, known as such {state.linked}")
+        there = {link.host for link in engine._links.values() if not link.lost}
+        if engine._commands.empty() and state.linked != there:
+            raise Broken(f"connected are {there}, known as such {state.linked}")
         self._work_is_given_out(state)
         if self.store.revision == self._revision:
             return

@@ -215,6 +215,7 @@ NODE_MOVES: Final[Mapping[NodeState, Mapping[NodeEvent, NodeState]]] = {
     },
     NodeState.UNUSABLE: {
         NodeEvent.HOSTED: NodeState.STARTING,
+        NodeEvent.LOST: NodeState.UNKNOWN,
         NodeEvent.REMOVED: NodeState.LEAVING_POOL,
     },
     NodeState.LEAVING_POOL: {},

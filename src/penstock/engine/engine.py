@@ -92,8 +92,7 @@ class Engine:
         self._greeted: dict[str, Link] = {}  # connected in a turn that is not yet committed
         self._silent_since_us: dict[str, int] = {}
         self._arrival = asyncio.Event()  # set, and replaced, when a host connects
-        self._task_waiters: dict[int, list[asyncio.Future[int | None]]] = {}
-        self._chore_waiters: dict[int, asyncio.Future[None]] = {}
+        self._waiters: dict[int, list[asyncio.Future[int | None]]] = {}  # by task or chore
 
     # --- the loop ----------------------------------------------------------------------------
 
@@ -101,17 +100,18 @@ class Engine:
         """Read the memory from the store. To be awaited before `run`."""
         saved = await self.store.load()
         self._state = State.restored(saved)
-        self._state.linked = set(self._links)  # not those whose greeting was never committed
         self._greeted.clear()
         self._revision = saved.revision
+        given_up = {n.host for n in saved.nodes if n.state is NodeState.UNKNOWN}
+        for link in self._links.values():
+            link.lost = link.host in given_up
+        # Not those whose greeting was never committed, nor those that must be greeted anew.
+        self._state.linked = {link.host for link in self._links.values() if not link.lost}
         now_us = self._now_us()
         for node in self._state.nodes.values():
             self._state.open_or_close(node)
             if node.host is not None and node.host not in self._links:
                 self._silent_since_us.setdefault(node.host, now_us)
-        given_up = {n.host for n in self._state.nodes.values() if n.state is NodeState.UNKNOWN}
-        for link in self._links.values():
-            link.lost = link.host in given_up
 
     async def run(self) -> None:
         """Take turns until cancelled."""
@@ -188,6 +188,7 @@ class Engine:
         for command in batch:
             command.failure = failure
             command.settle()
+        self._submit_later(_nothing)
 
     def _act(self, turn: Turn) -> None:
         """The turn is durable: send what it wants sent and wake who waited for it."""
@@ -211,23 +212,23 @@ class Engine:
             link = self._links.get(host)
             if link is not None:
                 link.send(batch)
-        if self._task_waiters or self._chore_waiters:
+        if self._waiters:
             self._wake(turn)
 
     def _wake(self, turn: Turn) -> None:
         for change in turn.changes():
             if isinstance(change, c.DropChore):
-                chore = self._chore_waiters.pop(change.no, None)
-                if chore is not None and not chore.done():
-                    chore.set_result(None)
+                no = change.no
             elif isinstance(change, c.DropTask) or (
                 isinstance(change, c.AddTask | c.SetTask)
                 and change.task.no not in self._state.given
             ):
                 no = change.task.no
-                for waiter in self._task_waiters.pop(no, []):
-                    if not waiter.done():
-                        waiter.set_result(turn.removals.get(no))
+            else:
+                continue
+            for waiter in self._waiters.pop(no, []):
+                if not waiter.done():
+                    waiter.set_result(turn.removals.get(no))
 
     # --- commands ----------------------------------------------------------------------------
 
@@ -353,7 +354,6 @@ class Engine:
         async def believe(turn: Turn) -> None:
             for report in numbered:
                 await links.reported(turn, report)
-                settle(turn)
             if numbered:
                 turn.answers.append((link.host, Confirm(report=numbered[-1].report)))
             for beat in beats:
@@ -517,10 +517,9 @@ class Engine:
 
         chore = await self._patiently(await self._wait_for(decide))
         if chore is not None and chore in self._state.chores:
-            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._chore_waiters[chore] = done
+            done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+            self._waiters.setdefault(chore, []).append(done)
             await self._patiently(done)
-            self._chore_waiters.pop(chore, None)
 
     async def terminate_task(
         self, account: str, job_id: str, task_id: str, when: Conditions
@@ -554,13 +553,23 @@ class Engine:
     def _when_over(self, task: TaskRecord) -> asyncio.Future[int | None]:
         """When the task runs no more, the chore for its directory if it was dropped."""
         over: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self._task_waiters.setdefault(task.no, []).append(over)
+        self._waiters.setdefault(task.no, []).append(over)
         return over
 
-    async def _patiently(self, future: asyncio.Future[T]) -> T | None:
+    async def _patiently(self, future: asyncio.Future[int | None]) -> int | None:
         """Wait for what a node must do, but not for ever: it may be away."""
-        done, _ = await asyncio.wait({future}, timeout=self.settings.stop_wait_s)
+        try:
+            done, _ = await asyncio.wait({future}, timeout=self.settings.stop_wait_s)
+        finally:
+            self._wait_no_more(future)
         return future.result() if done else None
+
+    def _wait_no_more(self, future: asyncio.Future[int | None]) -> None:
+        for no, waiting in list(self._waiters.items()):
+            if future in waiting:
+                waiting.remove(future)
+                if not waiting:
+                    del self._waiters[no]
 
 
 def _nothing(turn: Turn) -> None:

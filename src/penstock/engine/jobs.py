@@ -136,7 +136,7 @@ def _disable(turn: Turn, job: JobRecord, how: str) -> JobRecord:
     for task in turn.state.given_of(job.no):
         if how == "terminate" and not task.ahead:
             tasks.stop_running(turn, task, Ending.TERMINATED)
-        elif how == "requeue":
+        elif how != "wait":
             tasks.stop_running(turn, task, Ending.REQUEUED)
         elif task.ahead:
             tasks.give_back(turn, task)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from penstock.domain import changes as c
-from penstock.domain.records import NodeRecord, StartTaskInfo
-from penstock.domain.states import NODE_MOVES, NodeEvent, NodeState
+from penstock.domain.records import NodeRecord, StartTaskInfo, TaskRecord
+from penstock.domain.states import NODE_MOVES, JobState, NodeEvent, NodeState
 from penstock.engine import nodes, tasks
 from penstock.engine.occupancy import move_node
 from penstock.engine.settings import EngineSettings
@@ -25,6 +25,7 @@ from penstock.messages import (
     NodeHosted,
     NodeReady,
     NumberedReport,
+    ReturnTask,
     StartTaskBegan,
     StartTaskEnded,
     TaskBegan,
@@ -78,6 +79,8 @@ async def connected(turn: Turn, settings: EngineSettings, link: Link) -> list[In
     first += [nodes.order_for(turn, node, settings) for node in staying]
     specs = await turn.tasks([task.no for task in wanted])
     for task in wanted:
+        if task.ahead and task.ending is None:
+            first += _ahead_again(turn, task)
         if (task.no, task.attempt) not in known and task.ending is None:
             first.append(tasks.order_for(turn, task, specs[task.no][1], settings))
         if task.ending is not None:
@@ -88,6 +91,17 @@ async def connected(turn: Turn, settings: EngineSettings, link: Link) -> list[In
     return first
 
 
+def _ahead_again(turn: Turn, task: TaskRecord) -> list[Instruction]:
+    """What was sent ahead is called back again where it should not begin; else its wait goes on."""
+    node = turn.node(task.node_no)
+    stays = node is not None and node.leaving is None
+    if stays and turn.state.jobs[task.job_no].state is JobState.ACTIVE:
+        turn.state.ahead_since_us.pop(task.no, None)
+        turn.state.ahead_since_us[task.no] = turn.now_us
+        return []
+    return [ReturnTask(node_no=task.node_no or 0, task_no=task.no, attempt=task.attempt)]
+
+
 def disconnected(turn: Turn, host: str) -> None:
     """A host's connection is gone; its tasks may run on, so nothing is believed of them yet."""
     turn.state.linked.discard(host)
@@ -96,7 +110,8 @@ def disconnected(turn: Turn, host: str) -> None:
 
 
 def lost(turn: Turn, host: str) -> None:
-    """A host was silent for too long."""
+    """A host was silent for too long; it has to be greeted anew before it is given anything."""
+    turn.state.linked.discard(host)
     for node in nodes_on(turn, host):
         nodes.lose_node(turn, turn.state.nodes[node.no])
 

@@ -246,6 +246,7 @@ def _finish(turn: Turn, task: TaskRecord, report: TaskEnded) -> None:
             state=after(TASK_MOVES, task.state, TaskEvent.RETRIED),
             retry_count=task.retry_count + 1,
             last_retry_us=turn.now_us,
+            ending=None,
             start_us=None,
             end_us=None,
         )
@@ -265,6 +266,7 @@ def _complete(
     failure: Failure | None,
 ) -> TaskRecord:
     end_us = max(end_us, task.start_us or end_us)
+    _touch_if_ahead(turn, task)
     options = exit_options(task.exit_conditions, exit_code, failure)
     job = turn.state.jobs[task.job_no]
     kept_for = task.retention_us if task.node_no is not None else None
@@ -318,10 +320,15 @@ def taken_off(turn: Turn, task: TaskRecord, *, requeue: bool) -> None:
 
 def _put_back(turn: Turn, task: TaskRecord) -> None:
     """A task that was sent ahead waits for any node again."""
-    if task.node_no is not None:
-        turn.touch_node(task.node_no)
+    _touch_if_ahead(turn, task)
     turn.put_task(task, ahead=False, node_no=None, ending=None)
     turn.touch_job(task.job_no)
+
+
+def _touch_if_ahead(turn: Turn, task: TaskRecord) -> None:
+    """A node that is leaving may have waited for nothing but this."""
+    if task.ahead and task.node_no is not None:
+        turn.touch_node(task.node_no)
 
 
 def _is_ending(turn: Turn, task: TaskRecord) -> bool:
@@ -411,6 +418,7 @@ async def delete_task(
 
 def _forget(turn: Turn, task: TaskRecord) -> None:
     chore = _remove_directory(turn, task)
+    _touch_if_ahead(turn, task)
     turn.put(c.DropTask(task))
     turn.removals[task.no] = chore
     if task.state is TaskState.RUNNING:
@@ -466,4 +474,6 @@ async def reactivate_task(
         failure=None,
         satisfies=False,
         files_until_us=None,
+        files_gone=False,
+        node_no=None if task.files_gone else task.node_no,
     )

@@ -14,13 +14,17 @@ from collections.abc import Iterable
 from penstock.domain.records import key_of
 from penstock.domain.specs.task import Dependencies
 
+LONGEST_ID = 64
+
 Watched = str | int
 """A task by its lower-case id, or by the number that its id spells."""
 
 
 def number_of(task_id: str) -> int | None:
     """The number that an id spells (``1``, ``01`` and ``001`` alike), or None."""
-    return int(task_id) if task_id.isascii() and task_id.isdigit() else None
+    if len(task_id) > LONGEST_ID or not task_id.isascii() or not task_id.isdigit():
+        return None
+    return int(task_id)
 
 
 class Numbers:
