@@ -592,16 +592,21 @@ class AgentCore:
         concerned: Callable[[RunTask], bool],
         now_us: int,
     ) -> list[Action]:
+        """Remove a tree. Numbers tell what it is about: a task with a higher number than the
+        chore's was added later under the same name, and is left alone."""
         if chore.chore in self._chores:
             return []
         node = self._nodes.get(chore.node_no)
-        if node is None or node.dropping:
-            return [self._send(ChoreDone(report=self._ledger.number(), chore=chore.chore))]
+        if node is None or node.dropping or self._ledger.is_done(chore.chore):
+            return [self._chore_done(chore.chore)]
 
         def is_concerned(run: Run) -> bool:
             order = run.order
             return (
-                isinstance(order, RunTask) and order.node_no == chore.node_no and concerned(order)
+                isinstance(order, RunTask)
+                and order.node_no == chore.node_no
+                and order.task_no < chore.chore
+                and concerned(order)
             )
 
         actions: list[Action] = []
@@ -613,21 +618,37 @@ class AgentCore:
         self._chores[chore.chore] = _Chore(remove, set(keys))
         for key in keys:
             actions += self._end(self._active[key], Cause.KILLED, now_us, force=True)
-        return actions if keys else [*actions, remove]
+        return actions if keys else [*actions, self._remove_tree(remove)]
+
+    def _remove_tree(self, action: RemoveTree) -> Action:
+        """Remove what a chore names, unless something newer lives there by now."""
+        if any(self._lives_in(action, key) for key in self._nodes[action.node.node_no].active):
+            del self._chores[action.chore]
+            return self._chore_done(action.chore)
+        return action
+
+    def _lives_in(self, action: RemoveTree, key: RunKey) -> bool:
+        order = self._active[key].run.order
+        if not isinstance(order, RunTask) or order.task_no < action.chore:
+            return False
+        return f"{task_directory(order.job_id, order.task_id)}/".startswith(f"{action.path}/")
+
+    def _chore_done(self, chore: int) -> Action:
+        return self._send(ChoreDone(report=self._ledger.number(), chore=chore))
 
     def _released_chores(self, over: Iterable[RunKey]) -> list[Action]:
-        actions: list[Action] = []
+        released = []
         for chore in self._chores.values():
             if chore.waits_for:
                 chore.waits_for.difference_update(over)
                 if not chore.waits_for:
-                    actions.append(chore.action)
-        return actions
+                    released.append(chore.action)
+        return [self._remove_tree(action) for action in released]
 
     def _tree_removed(self, event: TreeRemoved, now_us: int) -> list[Action]:  # noqa: ARG002
         if self._chores.pop(event.chore, None) is None:
             return []
-        return [self._send(ChoreDone(report=self._ledger.number(), chore=event.chore))]
+        return [self._chore_done(event.chore)]
 
     # --- nodes ---------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from penstock.agent.events import RunKey
-from penstock.messages import MakeNode, NumberedReport, StartTaskEnded, TaskEnded
+from penstock.messages import ChoreDone, MakeNode, NumberedReport, StartTaskEnded, TaskEnded
 
 _KEPT_ENDINGS: Final = 4096  # confirmed ones, kept to answer an instruction that was late
 
@@ -76,6 +76,13 @@ class Ledger:
             self._ended[RunKey(report.task_no, report.attempt)] = report
             if report.attempt > self._newest.get(report.task_no, 0):
                 self._newest[report.task_no] = report.attempt
+
+    def is_done(self, chore: int) -> bool:
+        """Whether the server was told that a chore is done, and may not have heard it."""
+        return any(
+            isinstance(report, ChoreDone) and report.chore == chore
+            for report in self.unconfirmed.values()
+        )
 
     def confirm(self, number: int) -> None:
         """Drop the reports up to `number`; how attempts ended stays known for a while."""

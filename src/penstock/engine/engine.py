@@ -52,16 +52,24 @@ FILES_IN_SWEEP = 200
 class Command:
     """A decision to be taken, and who waits for its answer."""
 
-    __slots__ = ("answer", "decide", "failure", "reply")
+    __slots__ = ("answer", "decide", "failure", "on_failure", "reply")
 
-    def __init__(self, decide: Decision, reply: asyncio.Future[Any] | None) -> None:
+    def __init__(
+        self,
+        decide: Decision,
+        reply: asyncio.Future[Any] | None,
+        on_failure: Callable[[], None] | None = None,
+    ) -> None:
         self.decide = decide
         self.reply = reply
+        self.on_failure = on_failure
         self.answer: Any = None
         self.failure: BaseException | None = None
 
     def settle(self) -> None:
         """Tell who waits."""
+        if self.failure is not None and self.on_failure is not None:
+            self.on_failure()
         if self.reply is None or self.reply.done():
             return
         if self.failure is not None:
@@ -232,12 +240,17 @@ class Engine:
 
     # --- commands ----------------------------------------------------------------------------
 
-    async def _submit(self, decide: Decision) -> Any:
-        """Have a decision taken; return its answer when it is durable."""
+    async def _submit(self, decide: Decision, on_failure: Callable[[], None] | None = None) -> Any:
+        """Have a decision taken; return its answer when it is durable.
+
+        `on_failure` is called as soon as it is known to fail, before any other is taken.
+        """
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         try:
-            self._commands.put_nowait(Command(decide, reply))
+            self._commands.put_nowait(Command(decide, reply, on_failure))
         except asyncio.QueueFull:
+            if on_failure is not None:
+                on_failure()
             raise ServerBusy from None
         return await reply
 
@@ -352,6 +365,8 @@ class Engine:
         beats = [r for r in reports if isinstance(r, Heartbeat) and r.attempts]
 
         async def believe(turn: Turn) -> None:
+            if link.broken:
+                raise ServerBusy(Reason="an earlier report of this connection was not taken")
             for report in numbered:
                 await links.reported(turn, report)
             if numbered:
@@ -361,7 +376,9 @@ class Engine:
                     turn.answers.append((link.host, kill))
 
         if numbered or beats:
-            await self._submit(believe)
+            # A confirmation speaks for all reports before it. So once one was not taken, none of
+            # this connection is, and the host says them again over the next.
+            await self._submit(believe, on_failure=link.breaks)
 
     async def _link_to(self, host: str) -> Link:
         """The link to a host; one that has just gone, or not yet come back, is waited for."""

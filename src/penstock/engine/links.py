@@ -46,6 +46,11 @@ class Link:
         self.send = send
         self.heard_us = now_us
         self.lost = False  # it was given up, and has not been heard of since
+        self.broken = False  # a report was not taken, so no later one may be confirmed
+
+    def breaks(self) -> None:
+        """Take no more reports over this connection."""
+        self.broken = True
 
 
 def nodes_on(turn: Turn, host: str) -> list[NodeRecord]:

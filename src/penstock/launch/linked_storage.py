@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+log = logging.getLogger("penstock.storage")
 
 VALID_FOR: Final = timedelta(days=7)
 MADE_ANEW_AFTER_US: Final = 3600 * 1_000_000
@@ -39,7 +42,12 @@ class ContainerUrls:
             return kept[1]
         if len(self._made) >= _KEPT:
             self._made.clear()
-        url = _signed(self._storage[account], container, datetime.fromtimestamp(now_us / 1e6, UTC))
+        now = datetime.fromtimestamp(now_us / 1e6, UTC)
+        try:
+            url = _signed(self._storage[account], container, now)
+        except ValueError as error:  # as of a key that is not base64: the task fails, not the turn
+            log.error("container_url_not_made container=%s reason=%s", container, error)
+            return None
         self._made[account, container] = (now_us, url)
         return url
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import random
 import sys
@@ -72,14 +73,21 @@ def _port(data: DataDir) -> int:
 
 
 def _checked(text: str) -> str:
-    keys = {part.partition("=")[0].strip().lower() for part in text.split(";")}
-    if "usedevelopmentstorage" in keys:
+    pairs = (part.partition("=") for part in text.split(";"))
+    parts = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    if "usedevelopmentstorage" in parts:
         return azurite.connection_string(azurite.USUAL_PORT)
-    if not keys >= {"accountname", "accountkey"}:  # URLs with signatures are made with the key
+    if not (
+        parts.get("accountname") and parts.get("accountkey")
+    ):  # URLs with signatures are made with the key
         raise CannotStart(
             Exit.USAGE,
             "storage is 'azurite', 'none', or a connection string with AccountName and AccountKey",
         )
+    try:
+        base64.b64decode(parts["accountkey"], validate=True)
+    except ValueError:
+        raise CannotStart(Exit.USAGE, "the AccountKey of the storage is not base64") from None
     return text
 
 

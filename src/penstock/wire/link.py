@@ -119,8 +119,9 @@ class _Conversation:
 
     def _send(self, batch: Sequence[Instruction]) -> None:
         """Queue instructions; they go out together with what else is queued by then."""
-        self._out.extend(batch)
+        # What is handed over at once may be much; slow is who has not even taken the last of it.
         self._overrun = self._overrun or len(self._out) > MOST_WAITING
+        self._out.extend(batch)
         self._wake.set()
 
     async def _write(self) -> None:

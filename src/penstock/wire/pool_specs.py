@@ -39,7 +39,7 @@ from penstock.wire.checks import (
 )
 from penstock.wire.unsupported import refuse_unsupported
 
-MOST_NODES: Final = 100_000
+MOST_NODES: Final = 10_000
 MOST_REMOVED: Final = 100
 RESIZE_TIMEOUT: Final = Duration.of_seconds(15 * 60)
 LEAST_RESIZE_TIMEOUT: Final = Duration.of_seconds(5 * 60)

@@ -290,21 +290,21 @@ def test_a_flood_is_ended_at_once() -> None:
 def test_a_task_directory_goes_after_its_process() -> None:
     told = Told()
     told(order())
-    remove = RemoveTask(chore=7, node_no=1, task_no=5, job_id="s:job-3", task_id="t")
+    remove = RemoveTask(chore=70, node_no=1, task_no=5, job_id="s:job-3", task_id="t")
     assert told(remove) == [events.Kill(KEY)]
     assert told(remove) == []
     actions = told(events.Exited(KEY, 137))
     assert isinstance(actions[-1], events.RemoveTree)
     assert actions[-1].path == "workitems/s/job-3/t"
-    told(events.TreeRemoved(7))
-    assert told.reports(ChoreDone) == [ChoreDone(report=told.end().report + 1, chore=7)]
+    told(events.TreeRemoved(70))
+    assert told.reports(ChoreDone) == [ChoreDone(report=told.end().report + 1, chore=70)]
 
 
 def test_a_job_takes_its_waiting_attempts_along() -> None:
     told = Told()
     told(order())
     told(order(attempt=2))
-    told(RemoveJob(chore=7, node_no=1, job_id="J"))
+    told(RemoveJob(chore=70, node_no=1, job_id="J"))
     told(events.Exited(KEY, 137))
     assert [end.attempt for end in told.reports(TaskEnded)] == [2, 1]
     assert told.core.attempts() == ()
@@ -490,3 +490,27 @@ def test_what_has_not_begun_can_be_killed() -> None:
     assert (end.task_no, end.killed, end.exit_code) == (6, True, None)
     told(events.Exited(KEY, 0))
     assert told.reports(TaskBegan) == []
+
+
+# --- directories and names that are used again -------------------------------------------------
+
+
+def test_a_job_of_the_same_name_that_came_later_keeps_its_directory() -> None:
+    told = Told()
+    told(order(5))
+    told(RemoveJob(chore=7, node_no=1, job_id="j"))
+    told(order(9))
+    actions = told(events.Exited(KEY, 137))
+    assert not [action for action in actions if isinstance(action, events.RemoveTree)]
+    assert [done.chore for done in told.reports(ChoreDone)] == [7]
+    assert told.core.attempts() == ((9, 1),)
+
+
+def test_a_chore_that_is_done_is_not_done_again() -> None:
+    told = Told()
+    told(RemoveJob(chore=7, node_no=1, job_id="j"))
+    told(events.TreeRemoved(7))
+    told(order(9))
+    told(RemoveJob(chore=7, node_no=1, job_id="j"))
+    assert [done.chore for done in told.reports(ChoreDone)] == [7, 7]
+    assert told.core.attempts() == ((9, 1),)
