@@ -48,7 +48,8 @@ class Socket:
 
 
 class Host:
-    host = "host"
+    def __init__(self, host: str) -> None:
+        self.host = host
 
 
 class FakeEngine:
@@ -56,12 +57,12 @@ class FakeEngine:
 
     def __init__(self, greeting: Sequence[Instruction]) -> None:
         self.greeting = greeting
-        self.send: Callable[[Sequence[Instruction]], None] = lambda batch: None
+        self.send: Callable[[Sequence[Instruction]], None] | None = None
 
     async def connect(self, hello: Hello, send: Any) -> Host:
         self.send = send
         send(self.greeting)
-        return Host()
+        return Host(hello.host)
 
     async def disconnect(self, link: Host) -> None:
         pass
