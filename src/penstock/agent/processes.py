@@ -127,7 +127,12 @@ class Processes:
             (os.POSIX_SPAWN_OPEN, 2, directory + "/stderr.txt", _OUTPUT, 0o644),
         )
         path = environment.get("PATH", "")
-        program = self._programs.find(words[0], path)
+        try:
+            program = self._programs.find(words[0], path)
+        except OSError:
+            for name in ("stdout.txt", "stderr.txt"):  # they are there, however a task fails
+                os.close(os.open(f"{directory}/{name}", _OUTPUT, 0o644))
+            raise
         try:
             return _posix_spawn(program, words, environment, actions)
         except OSError as error:

@@ -81,6 +81,10 @@ _DURATION: Final = re.compile(
 )
 
 
+_ZERO: Final = ("P", "PT")
+"""How the newest SDK writes a duration of nothing."""
+
+
 class Duration:
     """A length of time in ticks of 100 ns; `INFINITE` stands for "no limit"."""
 
@@ -97,7 +101,7 @@ class Duration:
         months and years, whose length is not fixed.
         """
         match = _DURATION.fullmatch(text.strip())
-        if match is None or not any(char.isdigit() for char in text):
+        if match is None or not (any(map(str.isdigit, text)) or text.upper() in _ZERO):
             raise ValueError(f"{text!r} is not an ISO 8601 duration")
         part = {
             name: int(value or 0)

@@ -62,6 +62,7 @@ async def connected(turn: Turn, settings: EngineSettings, link: Link) -> list[In
     """A host is there (again): tell it what it should have. Gives what to send it first."""
     state = turn.state
     state.linked.add(link.host)
+    state.host_versions[link.host] = link.hello.version
     mine = nodes_on(turn, link.host)
     known = set(link.hello.attempts)
     wanted = [task for node in mine for task in state.given_to(node.no)]
@@ -179,7 +180,12 @@ def _about_node(turn: Turn, node: NodeRecord, report: NumberedReport) -> None:
 
 
 def _hosted(turn: Turn, node: NodeRecord, address: str) -> None:
-    node = replace(node, address=address, booted_us=node.booted_us or turn.now_us)
+    node = replace(
+        node,
+        address=address,
+        booted_us=node.booted_us or turn.now_us,
+        agent_version=turn.state.host_versions.get(node.host or ""),
+    )
     if node.state in (NodeState.CREATING, NodeState.UNKNOWN, NodeState.UNUSABLE):
         move_node(turn, node, NodeEvent.HOSTED, errors=())
         turn.touch_pool(node.pool_no)
@@ -219,7 +225,7 @@ def _start_task_ended(turn: Turn, node: NodeRecord, report: StartTaskEnded) -> N
 
 def _broken(turn: Turn, node: NodeRecord) -> None:
     for task in turn.state.given_to(node.no):
-        tasks.taken_off(turn, task, requeue=True)
+        tasks.taken_off(turn, task, requeue=tasks.runs_again(turn, task))
     node = replace(turn.state.nodes[node.no], errors=node.errors)
     if NodeEvent.BROKEN in NODE_MOVES[node.state]:
         move_node(turn, node, NodeEvent.BROKEN)

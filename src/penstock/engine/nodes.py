@@ -122,7 +122,7 @@ def leave_now(turn: Turn, node: NodeRecord, how: Removal) -> None:
 def node_gone(turn: Turn, node: NodeRecord) -> None:
     """Nothing of a node is left: what it was to run goes back, and it is forgotten."""
     for task in turn.state.given_to(node.no):
-        tasks.taken_off(turn, task, requeue=node.leaving is not Removal.TERMINATE)
+        tasks.taken_off(turn, task, requeue=tasks.runs_again(turn, task))
     drop_node(turn, node)
 
 

@@ -97,6 +97,7 @@ class State:
         self.job_due_us: dict[int, int] = {}  # live jobs with a wall clock limit: when it ends them
         self.hot: dict[QueueKey, None] = {}  # queues in which something may be placed, in order
         self.linked: set[str] = set()  # node hosts that are connected now
+        self.host_versions: dict[str, str] = {}  # of those that were since the start
         self.pool_nodes: dict[int, dict[int, None]] = {}
         self.job_given: dict[int, dict[int, None]] = {}
         self.node_given: dict[int, dict[int, None]] = {}

@@ -9,7 +9,15 @@ from msgspec.structs import replace
 
 from penstock.domain import changes as c
 from penstock.domain.conditions import Conditions
-from penstock.domain.records import Ending, Failure, JobRecord, NodeRecord, TaskRecord, key_of
+from penstock.domain.records import (
+    Ending,
+    Failure,
+    JobRecord,
+    NodeRecord,
+    Removal,
+    TaskRecord,
+    key_of,
+)
 from penstock.domain.refusals import (
     InvalidPropertyValue,
     JobBeingDeleted,
@@ -82,7 +90,9 @@ def _check(job: JobRecord, settings: EngineSettings, spec: TaskSpec, taken: set[
     depends = spec.depends_on
     wants = depends is not None and (depends.task_ids or depends.task_id_ranges)
     if wants and not job.spec.uses_task_dependencies:
-        raise TaskDependenciesNotSpecifiedOnJob
+        raise TaskDependenciesNotSpecifiedOnJob(
+            PropertyName="dependsOn", Reason="usesTaskDependencies of the job is not true"
+        )
     if spec.exit_conditions is not None and not _acts_on_failure(job):
         _refuse_job_actions(spec.exit_conditions)
     if not settings.has_storage(job.account):
@@ -222,7 +232,7 @@ async def ended(turn: Turn, report: TaskEnded) -> None:
     if task.ending is Ending.DELETED:
         _forget(turn, task)
     elif task.ahead or report.lost or (report.killed and task.ending is not Ending.TERMINATED):
-        taken_off(turn, task, requeue=True)
+        taken_off(turn, task, requeue=runs_again(turn, task))
     else:
         _note_length(turn, task, report)
         _finish(turn, task, report)
@@ -285,6 +295,12 @@ def _complete(
     acts = _acts_on_failure(job) and (failure is not None or task.exit_conditions is not None)
     turn.touch_job(task.job_no, options.job_action if acts else None)
     return task
+
+
+def runs_again(turn: Turn, task: TaskRecord) -> bool:
+    """Whether a task that loses its node is to run on another: not if its node left with it."""
+    node = turn.node(task.node_no)
+    return node is None or node.leaving is not Removal.TERMINATE
 
 
 def taken_off(turn: Turn, task: TaskRecord, *, requeue: bool) -> None:

@@ -19,7 +19,11 @@ _ASKED_TO_STOP: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StopSignals:
-    """Takes over the signals at once, except those that the caller ignores, as nohup does."""
+    """Takes over the signals at once, but for a SIGHUP that the caller ignores, as nohup does.
+
+    A shell without job control lets what it starts in the background ignore SIGINT; that is
+    no wish of anybody's.
+    """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -28,7 +32,7 @@ class StopSignals:
         self._held = False
         self._came_while_held = False
         for number in _ASKED_TO_STOP:
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._handle)
 
     def set_event(self, event: asyncio.Event) -> None:

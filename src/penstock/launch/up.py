@@ -61,15 +61,18 @@ class _Start:
     def __init__(self, stack: ExitStack, config: Config, root: Path) -> None:
         self.signals = StopSignals()
         self.config = config
-        self.data = DataDir(root)
         try:
+            self.data = DataDir(root)
             self.data.claim()
         except DataDirInUse as reason:
             raise CannotStart(Exit.IN_USE, str(reason)) from None
+        except OSError as error:
+            why = f"{root} cannot be the data directory: {error.strerror}"
+            raise CannotStart(Exit.USAGE, why) from None
         stack.callback(self.data.release)
         if config.ready_file:
             ready_file = Path(config.ready_file)
-            ready_file.unlink(missing_ok=True)
+            _check_ready_file(ready_file)
             stack.callback(ready_file.unlink, missing_ok=True)
         self.listeners = listeners.bind(config.host, config.port, config.tls_port)
         stack.callback(self.listeners.close)
@@ -130,6 +133,17 @@ class _Start:
         for task in others:
             if task.done() and (error := _failed(task)):
                 raise error
+
+
+def _check_ready_file(file: Path) -> None:
+    """See, before anything is started, whether the file can be written; it is not there yet."""
+    try:
+        file.unlink(missing_ok=True)
+        file.touch()
+        file.unlink()
+    except OSError as error:
+        reason = f"{file} cannot be the ready file: {error.strerror}"
+        raise CannotStart(Exit.USAGE, reason) from None
 
 
 async def _until_stopped(server: asyncio.Task[None], stop: asyncio.Event) -> None:

@@ -152,6 +152,7 @@ async def _send(request: Request, answer: Answer, send: Send) -> None:
         "request-id": request.guid,
         "DataServiceVersion": "3.0",
         "X-Content-Type-Options": "nosniff",
+        "Server": "Penstock",
         **answer.headers,
     }
     if request.headers.get("return-client-request-id", "").lower() == "true":

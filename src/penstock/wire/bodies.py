@@ -93,7 +93,7 @@ def wrong(name: str, value: object, reason: str) -> InvalidPropertyValue:
 
 def missing(name: str) -> MissingRequiredProperty:
     """A property that must be there."""
-    return MissingRequiredProperty(PropertyName=name)
+    return MissingRequiredProperty(PropertyName=name, Reason="the property is required")
 
 
 def _refuse(error: msgspec.ValidationError, document: bytes) -> NoReturn:

@@ -354,14 +354,14 @@ def test_directories_go_when_asked_to(play: Play) -> None:
         await server.node()
         await server.run("/bin/sh -c 'mkdir -p a/b; touch a/b/c; chmod 0 a/b'")
         await server.run("true", 2)
-        await server.send(RemoveTask(chore=1, node_no=1, task_no=1, job_id="job", task_id="task1"))
-        await server.heard(ChoreDone, lambda done: done.chore == 1)
+        await server.send(RemoveTask(chore=11, node_no=1, task_no=1, job_id="job", task_id="task1"))
+        await server.heard(ChoreDone, lambda done: done.chore == 11)
         assert not host.task("task1").exists()
         assert host.task("task2").exists()
         task = asyncio.create_task(server.run("sleep 600", 3))
         await server.heard(Heartbeat, lambda beat: (3, 1) in beat.attempts)
-        await server.send(RemoveJob(chore=2, node_no=1, job_id="job"))
-        await server.heard(ChoreDone, lambda done: done.chore == 2)
+        await server.send(RemoveJob(chore=12, node_no=1, job_id="job"))
+        await server.heard(ChoreDone, lambda done: done.chore == 12)
         assert (await task).killed
         assert list((host.nodes_root / "pool/node1/workitems").iterdir()) == []
         assert list((host.nodes_root / ".trash").iterdir()) == []

@@ -381,3 +381,23 @@ def test_kill_is_repeated_to_a_host_that_comes_back() -> None:
         assert [kill.task_no for kill in house.host.take(KillTask)] == [run.task_no]
 
     play(scenario)
+
+
+@pytest.mark.parametrize(("how", "then"), [("requeue", "active"), ("terminate", "completed")])
+def test_what_runs_on_a_node_that_leaves_goes_the_way_that_was_asked_for(
+    how: str, then: str
+) -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=1)
+        await house.job()
+        await house.add("t")
+        run = (await house.runs())["t"]
+        resize = Resize(target_dedicated_nodes=0, node_deallocation_option=how)
+        await house.engine.resize_pool(ACCOUNT, "pool", resize, ANY)
+        await house.host.end(run, exit_code=None, lost=True)  # as a host says of dropped nodes
+        await house.host.settle()
+        task = await house.task("t")
+        assert task.state.wire_name == then
+        assert task.requeue_count == (how == "requeue")
+
+    play(scenario)

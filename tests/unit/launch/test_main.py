@@ -75,3 +75,22 @@ def test_an_unknown_variable_is_refused_by_name(tmp_path: Path) -> None:
     done = penstock("up", "--data", str(tmp_path), PENSTOCK_PROT="1")
     assert done.returncode == Exit.USAGE
     assert done.stderr == "penstock: PENSTOCK_PROT: no such setting (did you mean port?)\n"
+
+
+@pytest.mark.parametrize("option", ["--data", "--ready-file"])
+def test_a_place_that_cannot_be_written_is_refused_by_name(option: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    places = {"--data": str(tmp_path / "data"), option: str(file / "below")}
+    words = [word for pair in places.items() for word in pair]
+    command = ["up", "--storage", "none", "--port", "0", "--tls-port", "0", *words]
+    done = subprocess.run(
+        [sys.executable, "-m", "penstock", *command],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert str(file / "below") in done.stderr.replace("\n", "")
+    assert "Traceback" not in done.stderr

@@ -47,3 +47,16 @@ def test_nothing_is_added_once_all_is_being_stopped() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_all_of_them_ask_to_stop(number: signal.Signals) -> None:
     assert outcome(f"os.kill(os.getpid(), {int(number)})") == (0, "")
+
+
+def test_what_runs_in_the_background_of_a_script_can_be_interrupted() -> None:
+    ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    body = f"os.kill(os.getpid(), {int(signal.SIGINT)})"
+    done = subprocess.run(
+        [sys.executable, "-c", ignoring + PROGRAM.format(body=body)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "")

@@ -71,7 +71,8 @@ def test_a_value_of_the_wrong_type(document: str, name: str, value: str) -> None
 def test_a_part_that_is_missing(document: str, name: str) -> None:
     with pytest.raises(MissingRequiredProperty) as raised:
         body_of(TaskSpec, document.encode())
-    assert raised.value.values == {"PropertyName": name}
+    assert raised.value.values["PropertyName"] == name
+    assert raised.value.values["Reason"]
 
 
 @pytest.mark.parametrize(
