@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -136,11 +137,14 @@ class _Start:
 
 
 def _check_ready_file(file: Path) -> None:
-    """See, before anything is started, whether the file can be written; it is not there yet."""
+    """See, before anything is started, whether the file can be written; take an old one away.
+
+    Nothing is written to see it: who waits for the file takes its being there for the news.
+    """
     try:
         file.unlink(missing_ok=True)
-        file.touch()
-        file.unlink()
+        if not os.access(file.parent, os.W_OK | os.X_OK):
+            raise CannotStart(Exit.USAGE, f"{file} cannot be the ready file: no such directory")
     except OSError as error:
         reason = f"{file} cannot be the ready file: {error.strerror}"
         raise CannotStart(Exit.USAGE, reason) from None
