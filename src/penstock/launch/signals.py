@@ -31,6 +31,7 @@ class StopSignals:
         self._ignored = False
         self._held = False
         self._came_while_held = False
+        self._asked = False  # for the case that the exit was swallowed where it was raised
         for number in _ASKED_TO_STOP:
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._handle)
@@ -39,6 +40,8 @@ class StopSignals:
         """From now on a signal sets this event of the running loop."""
         self._event = event
         self._loop = asyncio.get_running_loop()
+        if self._asked:
+            event.set()
 
     def ignore(self) -> None:
         """From now on a signal changes nothing: all is being stopped already."""
@@ -47,6 +50,8 @@ class StopSignals:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Let a signal wait until the block is left, so that nothing in it is half done."""
+        if self._asked:
+            sys.exit(0)
         self._held = True
         try:
             yield
@@ -63,6 +68,7 @@ class StopSignals:
             self._act()
 
     def _act(self) -> None:
+        self._asked = True
         if self._event is None or self._loop is None or self._loop.is_closed():
             sys.exit(0)
         self._loop.call_soon_threadsafe(self._event.set)

@@ -60,3 +60,27 @@ def test_what_runs_in_the_background_of_a_script_can_be_interrupted() -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "")
+
+
+SWALLOWED = f"""
+class Careless:
+    def __del__(self):
+        {KILL}
+Careless()
+"""
+
+
+def test_a_signal_that_came_where_exits_are_swallowed_is_not_forgotten() -> None:
+    assert outcome(SWALLOWED + "with signals.held():\n    print('begun', flush=True)") == (0, "")
+
+
+def test_it_is_not_forgotten_when_the_loop_runs() -> None:
+    body = """
+import asyncio
+async def live():
+    event = asyncio.Event()
+    signals.set_event(event)
+    await asyncio.wait_for(event.wait(), 5)
+asyncio.run(live())
+"""
+    assert outcome(SWALLOWED + body) == (0, "went on\n")
