@@ -66,6 +66,7 @@ async def connected(turn: Turn, settings: EngineSettings, link: Link) -> list[In
     mine = nodes_on(turn, link.host)
     known = set(link.hello.attempts)
     wanted = [task for node in mine for task in state.given_to(node.no)]
+    wanted.sort(key=lambda task: task.ahead)  # what runs by the record has its slots first
     staying = [node for node in mine if node.state is not NodeState.LEAVING_POOL]
     first: list[Instruction] = [
         Welcome(

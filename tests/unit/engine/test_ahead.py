@@ -260,3 +260,18 @@ def test_most_parallel_tasks_count_what_is_ahead() -> None:
         assert list(await house.runs()) == ["a"]
 
     play(scenario)
+
+
+def test_a_host_that_forgot_everything_is_told_first_what_has_the_slots() -> None:
+    async def scenario(house: House) -> None:
+        runs = await sent_ahead(house, "next")
+        await house.crash()
+        node_no = runs["next"].node_no
+        given = house.engine._state.node_given[node_no]
+        # As it stands where what was sent ahead is older than what runs.
+        house.engine._state.node_given[node_no] = dict(reversed(given.items()))
+        await house.host.connect([node_no])
+        assert [run.ahead for run in house.host.take(RunTask)] == [False, True]
+        house.engine._state.node_given[node_no] = given
+
+    play(scenario)
