@@ -20,7 +20,6 @@ _TICKS_PER_SECOND: Final = 10_000_000
 
 SECOND_US: Final = 1_000_000
 MINUTE_US: Final = 60 * SECOND_US
-DAY_US: Final = 86_400 * SECOND_US
 
 
 @lru_cache(maxsize=4096)

@@ -15,6 +15,7 @@ from penstock.domain.records import key_of
 from penstock.domain.specs.task import Dependencies
 
 LONGEST_ID = 64
+"""A longer text is no id, and as a number it might be longer than the interpreter reads."""
 
 Watched = str | int
 """A task by its lower-case id, or by the number that its id spells."""

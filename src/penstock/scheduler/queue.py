@@ -32,6 +32,7 @@ class Placement(msgspec.Struct, frozen=True, gc=False):
 
 
 ANY_ROOM = 1 << 30
+"""More slots than any task needs."""
 
 _Entry = tuple[int, int, int]  # (-priority, served, job number): the smallest goes first
 

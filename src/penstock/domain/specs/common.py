@@ -99,7 +99,7 @@ def enc_hook(value: object) -> str:
     """Encode what msgspec does not know: durations."""
     if isinstance(value, Duration):
         return str(value)
-    raise NotImplementedError(type(value))
+    raise NotImplementedError(type(value))  # how msgspec wants to be told: a bug of ours
 
 
 def dec_hook(kind: type, value: object) -> object:
@@ -108,7 +108,7 @@ def dec_hook(kind: type, value: object) -> object:
         if not isinstance(value, str):
             raise ValueError("a duration is text, such as PT15M")
         return Duration.parse(value)
-    raise NotImplementedError(kind)
+    raise NotImplementedError(kind)  # likewise; a TypeError would pass for bad input
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=enc_hook)
