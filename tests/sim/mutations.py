@@ -134,7 +134,7 @@ def loses_chores() -> Mutation:
     connected = links.connected
 
     async def silent(turn: Turn, settings: EngineSettings, link: Link) -> list[Instruction]:
-        with mock.patch.object(turn.state, "chores", {}):
+        with mock.patch.object(turn.state, "chores_on", return_value=[]):
             return await connected(turn, settings, link)
 
     return mock.patch.object(links, "connected", silent)

@@ -198,7 +198,7 @@ def _nodes_with_files(turn: Turn, job: JobRecord) -> list[NodeRecord]:
     if job.moved:
         return [node for node in turn.state.nodes.values() if node.account == job.account]
     pool = turn.state.pool(job.account, job.pool_id)
-    return turn.state.nodes_of(pool.no) if pool else []
+    return turn.state.roster.of_pool(pool.no) if pool else []
 
 
 def time_out(turn: Turn, job_no: int) -> None:
@@ -238,10 +238,7 @@ def _settle_active(turn: Turn, job: JobRecord, action: str | None) -> None:
 
 def _has_chores(turn: Turn, job_no: int) -> bool:
     """Whether a node that is there still has to remove directories of the job."""
-    return any(
-        chore.job_no == job_no and _answers(turn, chore.node_no)
-        for chore in turn.state.chores.values()
-    )
+    return any(_answers(turn, chore.node_no) for chore in turn.state.chores_of(job_no))
 
 
 def _answers(turn: Turn, node_no: int) -> bool:

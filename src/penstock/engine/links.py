@@ -53,17 +53,12 @@ class Link:
         self.broken = True
 
 
-def nodes_on(turn: Turn, host: str) -> list[NodeRecord]:
-    """The nodes that a host has, oldest first."""
-    return [node for node in turn.state.nodes.values() if node.host == host]
-
-
 async def connected(turn: Turn, settings: EngineSettings, link: Link) -> list[Instruction]:
     """A host is there (again): tell it what it should have. Gives what to send it first."""
     state = turn.state
     state.linked.add(link.host)
     state.host_versions[link.host] = link.hello.version
-    mine = nodes_on(turn, link.host)
+    mine = state.roster.of_host(link.host)
     known = set(link.hello.attempts)
     wanted = [task for node in mine for task in state.given_to(node.no)]
     wanted.sort(key=lambda task: task.ahead)  # what runs by the record has its slots first
@@ -79,9 +74,8 @@ async def connected(turn: Turn, settings: EngineSettings, link: Link) -> list[In
     for node in mine:
         if node not in staying:
             first.append(DropNode(node_no=node.no))
-    numbers = {node.no for node in mine}
-    for chore in state.chores.values():
-        if chore.node_no in numbers:
+    for node in mine:
+        for chore in state.chores_on(node.no):
             first.extend(instructions(chore.message))
     first += [nodes.order_for(turn, node, settings) for node in staying]
     specs = await turn.tasks([task.no for task in wanted])
@@ -112,14 +106,14 @@ def _ahead_again(turn: Turn, task: TaskRecord) -> list[Instruction]:
 def disconnected(turn: Turn, host: str) -> None:
     """A host's connection is gone; its tasks may run on, so nothing is believed of them yet."""
     turn.state.linked.discard(host)
-    for node in nodes_on(turn, host):
+    for node in turn.state.roster.of_host(host):
         turn.state.open_or_close(node)
 
 
 def lost(turn: Turn, host: str) -> None:
     """A host was silent for too long; it has to be greeted anew before it is given anything."""
     turn.state.linked.discard(host)
-    for node in nodes_on(turn, host):
+    for node in turn.state.roster.of_host(host):
         nodes.lose_node(turn, turn.state.nodes[node.no])
 
 

@@ -39,19 +39,14 @@ def create_node(turn: Turn, pool: PoolRecord, *, dedicated: bool) -> NodeRecord:
 def find_hosts(turn: Turn, settings: EngineSettings) -> None:
     """Give every node that has no host one of those that are connected."""
     state = turn.state
-    homeless = [n for n in state.nodes.values() if n.host is None and n.state is NodeState.CREATING]
-    if not homeless or not state.linked:
+    if not state.roster.homeless or not state.linked:
         return
-    load = dict.fromkeys(state.linked, 0)
-    for node in state.nodes.values():
-        if node.host in load:
-            load[node.host] += 1
-    candidates = [Candidate(host, count) for host, count in sorted(load.items())]
-    for node in homeless:
+    candidates = [Candidate(host, state.roster.load_of(host)) for host in sorted(state.linked)]
+    for node_no in list(state.roster.homeless):
         chosen = choose_host(candidates)
-        found = replace(node, host=chosen.host)
+        found = replace(state.nodes[node_no], host=chosen.host)
         turn.put(c.PutNode(found))
-        turn.send(node.no, order_for(turn, found, settings))
+        turn.send(node_no, order_for(turn, found, settings))
 
 
 def order_for(turn: Turn, node: NodeRecord, settings: EngineSettings) -> MakeNode:
@@ -135,9 +130,8 @@ def drop_node(turn: Turn, node: NodeRecord) -> None:
 
 def _touch_waiting_jobs(turn: Turn, node_no: int) -> None:
     """Look at the jobs that wait for directories to go: the node will not answer."""
-    for chore in turn.state.chores.values():
-        if chore.node_no == node_no:
-            turn.touch_job(chore.job_no)
+    for chore in turn.state.chores_on(node_no):
+        turn.touch_job(chore.job_no)
 
 
 def lose_node(turn: Turn, node: NodeRecord) -> None:

@@ -93,7 +93,7 @@ def patch_pool(
         if (value := getattr(patch, name)) is not None
     }
     always = {"start_task", "application_package_references", "metadata"}
-    if new.keys() - always and turn.state.pool_nodes[pool.no]:
+    if new.keys() - always and turn.state.roster.members(pool.no).numbers:
         raise OperationInvalidForCurrentState(
             Reason="these properties can be changed only while the pool has no compute nodes"
         )
@@ -120,7 +120,7 @@ def delete_pool(turn: Turn, account: str, pool_id: str, when: Conditions) -> Non
     """Let all nodes leave; the pool is forgotten when the last has left."""
     pool = _changeable(turn, account, pool_id, when)
     pool = _put(turn, pool, state=PoolState.DELETING, state_us=turn.now_us)
-    for node in turn.state.nodes_of(pool.no):
+    for node in turn.state.roster.of_pool(pool.no):
         nodes.remove_node(turn, turn.state.nodes[node.no], Removal.REQUEUE)
     turn.touch_pool(pool.no)
 
@@ -187,7 +187,7 @@ def _begin_resize(turn: Turn, pool: PoolRecord, spec: PoolSpec, how: Removal) ->
         target = spec.target_dedicated_nodes if dedicated else spec.target_low_priority_nodes
         present = [
             node
-            for node in turn.state.nodes_of(pool.no)
+            for node in turn.state.roster.of_pool(pool.no)
             if node.dedicated is dedicated and node.state is not NodeState.LEAVING_POOL
         ]
         for _ in range((target or 0) - len(present)):
@@ -230,10 +230,10 @@ def time_out(turn: Turn, pool_no: int) -> None:
 def _give_up(turn: Turn, pool: PoolRecord, error: Failure) -> PoolRecord:
     pool = replace(pool, resize_errors=(error,), resize_due_us=None)
     turn.put(c.PutPool(pool))
-    for node in turn.state.nodes_of(pool.no):
+    for node in turn.state.roster.of_pool(pool.no):
         if node.state is NodeState.CREATING:
             nodes.remove_node(turn, node, Removal.REQUEUE)
-    for node in turn.state.nodes_of(pool.no):
+    for node in turn.state.roster.of_pool(pool.no):
         if node.leaving is not None and node.state is not NodeState.LEAVING_POOL:
             turn.put(c.PutNode(replace(node, leaving=None)))
     turn.touch_pool(pool.no)
@@ -245,20 +245,16 @@ def settle(turn: Turn, pool_no: int) -> None:
     pool = turn.state.pools.get(pool_no)
     if pool is None:
         return
-    members = turn.state.nodes_of(pool_no)
-    dedicated = sum(node.dedicated for node in members)
-    if (pool.dedicated_nodes, pool.low_priority_nodes) != (dedicated, len(members) - dedicated):
-        pool = replace(pool, dedicated_nodes=dedicated, low_priority_nodes=len(members) - dedicated)
+    members = turn.state.roster.members(pool_no)
+    dedicated, low_priority = members.dedicated, members.low_priority
+    if (pool.dedicated_nodes, pool.low_priority_nodes) != (dedicated, low_priority):
+        pool = replace(pool, dedicated_nodes=dedicated, low_priority_nodes=low_priority)
         turn.put(c.PutPool(pool))
     if pool.state is PoolState.DELETING:
-        if not members:
+        if not members.numbers:
             turn.put(c.DropPool(pool_no))
         return
-    moving = any(
-        node.leaving is not None or node.state in (NodeState.CREATING, NodeState.LEAVING_POOL)
-        for node in members
-    )
-    if pool.allocation is not AllocationState.STEADY and not moving:
+    if pool.allocation is not AllocationState.STEADY and not members.moving:
         turn.put(
             c.PutPool(
                 replace(

@@ -19,6 +19,7 @@ from penstock.domain.records import (
     key_of,
 )
 from penstock.domain.states import JobState, NodeState, SchedulingState, TaskResult, TaskState
+from penstock.engine.roster import Roster
 from penstock.scheduler.ahead import slots_ahead
 from penstock.scheduler.dependencies import DependencyBook
 from penstock.scheduler.nodes import Fill
@@ -87,7 +88,8 @@ class State:
     def __init__(self) -> None:
         self.next_no = 1
         self.pools: dict[int, PoolRecord] = {}
-        self.nodes: dict[int, NodeRecord] = {}
+        self.roster = Roster()
+        self.nodes = self.roster.nodes
         self.jobs: dict[int, JobRecord] = {}
         self.tallies: dict[int, Tally] = {}
         self.given: dict[int, TaskRecord] = {}  # tasks that nodes have: running, or sent ahead
@@ -98,14 +100,14 @@ class State:
         self.hot: dict[QueueKey, None] = {}  # queues in which something may be placed, in order
         self.linked: set[str] = set()  # node hosts that are connected now
         self.host_versions: dict[str, str] = {}  # of those that were since the start
-        self.pool_nodes: dict[int, dict[int, None]] = {}
         self.job_given: dict[int, dict[int, None]] = {}
         self.node_given: dict[int, dict[int, None]] = {}
         self.ahead_since_us: dict[int, int] = {}  # tasks sent ahead: when this server did so
         self.pace_us: dict[int, float] = {}  # by node: how long tasks take there of late
         self._pool_nos: dict[QueueKey, int] = {}
         self._job_nos: dict[QueueKey, int] = {}
-        self._node_nos: dict[tuple[int, str], int] = {}
+        self._node_chores: dict[int, dict[int, None]] = {}
+        self._job_chores: dict[int, dict[int, None]] = {}
 
     @classmethod
     def restored(cls, saved: Saved) -> State:
@@ -128,7 +130,7 @@ class State:
             if task.node_no is not None:
                 state.queue_of(task.job_no).began(task.job_no, task.node_no, task.slots)
         for chore in saved.chores:
-            state.chores[chore.no] = chore
+            state.apply(c.PutChore(chore))
         return state
 
     # --- finding -----------------------------------------------------------------------------
@@ -143,11 +145,7 @@ class State:
 
     def node(self, pool_no: int, node_id: str) -> NodeRecord | None:
         """Find a node; the id in any case."""
-        return self.nodes.get(self._node_nos.get((pool_no, key_of(node_id)), 0))
-
-    def nodes_of(self, pool_no: int) -> list[NodeRecord]:
-        """The nodes of a pool, oldest first."""
-        return [self.nodes[no] for no in self.pool_nodes.get(pool_no, ())]
+        return self.nodes.get(self.roster.number_of(pool_no, node_id) or 0)
 
     def queue(self, key: QueueKey) -> PoolQueue:
         """The queue of a pool, whether the pool is there or not."""
@@ -167,6 +165,14 @@ class State:
     def given_of(self, job_no: int) -> list[TaskRecord]:
         """The tasks of a job that nodes have."""
         return [self.given[no] for no in self.job_given.get(job_no, ())]
+
+    def chores_on(self, node_no: int) -> list[Chore]:
+        """What a node still has to do, oldest first."""
+        return [self.chores[no] for no in self._node_chores.get(node_no, ())]
+
+    def chores_of(self, job_no: int) -> list[Chore]:
+        """What nodes still have to do for a job, oldest first."""
+        return [self.chores[no] for no in self._job_chores.get(job_no, ())]
 
     # --- applying ----------------------------------------------------------------------------
 
@@ -192,12 +198,12 @@ class State:
                 self._put_pool(pool)
             case c.DropPool(no):
                 pool = self.pools.pop(no)
-                self.pool_nodes.pop(no, None)
+                self.roster.drop_pool(no)
                 del self._pool_nos[pool.account, key_of(pool.id)]
             case c.PutChore(chore):
-                self.chores[chore.no] = chore
+                self._put_chore(chore)
             case c.DropChore(no):
-                self.chores.pop(no, None)
+                self._drop_chore(no)
             case c.SetCounts():
                 pass  # made from the tallies themselves
 
@@ -205,16 +211,13 @@ class State:
         key = (pool.account, key_of(pool.id))
         self.pools[pool.no] = pool
         self._pool_nos[key] = pool.no
-        self.pool_nodes.setdefault(pool.no, {})
         policy = pool.spec.task_scheduling_policy
         queue = self.queue(key)
         queue.fill = Fill(((policy and policy.node_fill_type) or "spread").lower())
         queue.oldest_first = bool(policy and policy.job_default_order == "creationtime")
 
     def _put_node(self, node: NodeRecord) -> None:
-        self.nodes[node.no] = node
-        self.pool_nodes.setdefault(node.pool_no, {})[node.no] = None
-        self._node_nos[node.pool_no, key_of(node.id)] = node.no
+        self.roster.put(node)
         self.open_or_close(node)
 
     def open_or_close(self, node: NodeRecord) -> None:
@@ -251,12 +254,26 @@ class State:
         return pool.account, key_of(pool.id)
 
     def _drop_node(self, no: int) -> None:
-        node = self.nodes.pop(no)
+        node = self.roster.drop(no)
         self.queue(self._key_of_node(node)).close_node(no)
         self.pace_us.pop(no, None)
-        self.pool_nodes[node.pool_no].pop(no, None)
-        self._node_nos.pop((node.pool_no, key_of(node.id)), None)
-        self.chores = {k: v for k, v in self.chores.items() if v.node_no != no}
+        for chore_no in list(self._node_chores.get(no, ())):
+            self._drop_chore(chore_no)
+
+    def _put_chore(self, chore: Chore) -> None:
+        self.chores[chore.no] = chore
+        self._node_chores.setdefault(chore.node_no, {})[chore.no] = None
+        self._job_chores.setdefault(chore.job_no, {})[chore.no] = None
+
+    def _drop_chore(self, no: int) -> None:
+        chore = self.chores.pop(no, None)
+        if chore is None:
+            return
+        for index, key in ((self._node_chores, chore.node_no), (self._job_chores, chore.job_no)):
+            numbers = index[key]
+            del numbers[no]
+            if not numbers:
+                del index[key]
 
     def _put_job(self, job: JobRecord) -> None:
         before = self.jobs.get(job.no)
@@ -341,9 +358,8 @@ class State:
         """The node that an affinity id names (``TVM:`` and the node's id), if it is there."""
         if affinity is None:
             return None
-        return self._node_nos.get(
-            (self._pool_nos.get(key, 0), key_of(affinity).removeprefix("tvm:"))
-        )
+        pool_no = self._pool_nos.get(key, 0)
+        return self.roster.number_of(pool_no, key_of(affinity).removeprefix("tvm:"))
 
     def _forget_waiting(self, task: TaskRecord) -> None:
         book = self.books.get(task.job_no)

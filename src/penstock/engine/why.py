@@ -43,7 +43,7 @@ def _facts(turn: Turn, job: JobRecord, task: TaskRecord, blocker: Blocker | None
     queue = state.queue(queue_key(job))
     waiting = queue.jobs[job.no]
     pool = state.pool(job.account, job.pool_id)
-    nodes = state.nodes_of(pool.no) if pool else []
+    nodes = state.roster.of_pool(pool.no) if pool else []
     ready = [node for node in nodes if node.state in OPEN_NODE_STATES]
     away = sum(node.host not in state.linked for node in ready)
     spec = pool.spec if pool else None

@@ -1,0 +1,128 @@
+"""All nodes, and what is asked of them again and again: of a pool, of a host, without a host.
+
+Each answer is kept as nodes come, change and go, so none costs a walk over all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from penstock.domain.records import NodeRecord, key_of
+from penstock.domain.states import NodeState
+
+
+class Members:
+    """The nodes of one pool, counted."""
+
+    __slots__ = ("dedicated", "low_priority", "moving", "numbers")
+
+    def __init__(self) -> None:
+        self.numbers: dict[int, None] = {}  # oldest first
+        self.dedicated = 0
+        self.low_priority = 0
+        self.moving = 0  # coming, leaving, or about to leave
+
+    def count(self, node: NodeRecord, sign: int) -> None:
+        if node.dedicated:
+            self.dedicated += sign
+        else:
+            self.low_priority += sign
+        if _is_moving(node):
+            self.moving += sign
+
+
+def _is_moving(node: NodeRecord) -> bool:
+    return node.leaving is not None or node.state in (NodeState.CREATING, NodeState.LEAVING_POOL)
+
+
+class Roster:
+    """The nodes."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[int, NodeRecord] = {}
+        self.homeless: dict[int, None] = {}  # those that wait for a host, oldest first
+        self._pools: dict[int, Members] = {}
+        self._hosts: dict[str, dict[int, None]] = {}
+        self._ids: dict[tuple[int, str], int] = {}
+
+    def put(self, node: NodeRecord) -> None:
+        """Let a node be so."""
+        before = self.nodes.get(node.no)
+        self.nodes[node.no] = node
+        if before is None:
+            self._add(node)
+        elif _place(before) != _place(node):
+            self._move(before, node)
+
+    def _add(self, node: NodeRecord) -> None:
+        members = self._pools.setdefault(node.pool_no, Members())
+        members.numbers[node.no] = None
+        members.count(node, +1)
+        self._ids[node.pool_no, key_of(node.id)] = node.no
+        self._house(node)
+
+    def _move(self, before: NodeRecord, node: NodeRecord) -> None:
+        members = self._pools[node.pool_no]
+        members.count(before, -1)
+        members.count(node, +1)
+        if before.host != node.host:
+            self._leave(before)
+        self._house(node)
+
+    def _house(self, node: NodeRecord) -> None:
+        if node.host is not None:
+            self._hosts.setdefault(node.host, {})[node.no] = None
+        if node.host is None and node.state is NodeState.CREATING:
+            self.homeless[node.no] = None
+        else:
+            self.homeless.pop(node.no, None)
+
+    def _leave(self, node: NodeRecord) -> None:
+        if node.host is not None:
+            of_host = self._hosts[node.host]
+            del of_host[node.no]
+            if not of_host:
+                del self._hosts[node.host]
+
+    def drop(self, no: int) -> NodeRecord:
+        """Forget a node."""
+        node = self.nodes.pop(no)
+        members = self._pools[node.pool_no]
+        del members.numbers[no]
+        members.count(node, -1)
+        self.homeless.pop(no, None)
+        self._leave(node)
+        self._ids.pop((node.pool_no, key_of(node.id)), None)
+        return node
+
+    def drop_pool(self, pool_no: int) -> None:
+        """Forget a pool that has no nodes any more."""
+        self._pools.pop(pool_no, None)
+
+    def members(self, pool_no: int) -> Members:
+        """The nodes of a pool, counted."""
+        return self._pools.get(pool_no) or Members()
+
+    def of_pool(self, pool_no: int) -> list[NodeRecord]:
+        """The nodes of a pool, oldest first."""
+        return self._found(self.members(pool_no).numbers)
+
+    def of_host(self, host: str) -> list[NodeRecord]:
+        """The nodes that a host has."""
+        return self._found(sorted(self._hosts.get(host, ())))
+
+    def load_of(self, host: str) -> int:
+        """How many nodes a host has."""
+        return len(self._hosts.get(host, ()))
+
+    def _found(self, numbers: Iterable[int]) -> list[NodeRecord]:
+        return [self.nodes[no] for no in numbers]
+
+    def number_of(self, pool_no: int, node_id: str) -> int | None:
+        """The number of a node; the id in any case."""
+        return self._ids.get((pool_no, key_of(node_id)))
+
+
+def _place(node: NodeRecord) -> tuple[object, ...]:
+    """What the indexes look at."""
+    return node.host, node.state, node.leaving
