@@ -18,6 +18,7 @@ from penstock.domain.records import (
     key_of,
 )
 from penstock.domain.refusals import JobNotFound, PoolNotFound, TaskNotFound
+from penstock.engine.changeset import ChangeSet
 from penstock.engine.state import State
 from penstock.messages import Instruction, RemoveJob, RemoveTask, encode
 from penstock.store.contract import Store
@@ -44,7 +45,8 @@ class Turn:
         self.touched_pools: dict[int, None] = {}
         self.removals: dict[int, int | None] = {}  # task dropped: the chore for its directory
         self._store = store
-        self._changes: dict[tuple[str, int], c.Change] = {}
+        self._changes = ChangeSet()
+        self._counted: dict[int, None] = {}  # jobs whose counts are to be written
         self._tasks: dict[int, tuple[TaskRecord, bytes]] = {}  # as this turn left them
         self._keys: dict[tuple[int, str], int | None] = {}  # None: dropped in this turn
 
@@ -58,56 +60,34 @@ class Turn:
 
     def changes(self) -> list[c.Change]:
         """All that is to be committed, each thing once, with the counts of the jobs touched."""
-        return list(self._changes.values())
+        for job_no in self._counted:
+            tally = self.state.tallies.get(job_no)
+            if tally is not None:  # else the job was dropped too
+                self._changes.keep(tally.change(job_no))
+        self._counted.clear()
+        return self._changes.all()
 
     def put(self, change: c.Change) -> None:
         """Let this be so, and commit it with the turn."""
         self.puts += 1
         self.state.apply(change)
-        self._keep(change)
-
-    def _keep(self, change: c.Change) -> None:
-        """Keep the last word on each thing; a task added in this turn stays an addition."""
-        kept = self._changes
+        self._changes.keep(change)
         match change:
-            case c.AddTask(task, spec):
-                kept["task", task.no] = change
-                self._remember(task, spec)
-            case c.SetTask(task, was, spec):
-                before = kept.get(("task", task.no))
-                if isinstance(before, c.AddTask):
-                    change = c.AddTask(task, spec if spec is not None else before.spec)
-                elif isinstance(before, c.SetTask) and spec is None:
-                    change = c.SetTask(task, was, before.spec)
-                kept["task", task.no] = change
+            case c.SetTask(task, _, spec):
+                self._counted[task.job_no] = None
                 if task.no in self._tasks:
                     self._remember(task, spec if spec is not None else self._tasks[task.no][1])
+            case c.AddTask(task, spec):
+                self._counted[task.job_no] = None
+                self._remember(task, spec)
             case c.DropTask(task):
-                # Removed and set again: an addition of the same turn must come before it.
-                kept["drop task", task.no] = change
+                self._counted[task.job_no] = None
                 self._keys[task.job_no, key_of(task.id)] = None
                 self._tasks.pop(task.no, None)
-            case c.PutPool(pool):
-                kept["pool", pool.no] = change
-            case c.PutNode(node):
-                kept["node", node.no] = change
-            case c.PutJob(job):
-                kept["job", job.no] = change
-            case c.PutChore(chore):
-                kept["chore", chore.no] = change
-            case c.SetCounts(job_no):
-                kept["counts", job_no] = change
-            case c.DropPool(no) | c.DropNode(no) | c.DropJob(no) | c.DropChore(no):
-                kept[type(change).__name__, no] = change
-        if isinstance(change, c.AddTask | c.SetTask | c.DropTask):
-            self._count(change.task.job_no)
 
     def _remember(self, task: TaskRecord, spec: bytes) -> None:
         self._tasks[task.no] = (task, spec)
         self._keys[task.job_no, key_of(task.id)] = task.no
-
-    def _count(self, job_no: int) -> None:
-        self._changes["counts", job_no] = self.state.tallies[job_no].change(job_no)
 
     def send(self, node_no: int, instruction: Instruction) -> None:
         """Tell the host of a node, once all is durable. May be repeated after a crash."""
@@ -191,8 +171,8 @@ class Turn:
     def _current(self, task: TaskRecord, spec: bytes) -> tuple[TaskRecord, bytes]:
         """A task as the store has it, brought up to what this turn did to it."""
         if task.no not in self._tasks:
-            kept = self._changes.get(("task", task.no))
-            if isinstance(kept, c.SetTask):
+            kept = self._changes.set_of(task.no)
+            if kept is not None:
                 task = kept.task
                 spec = kept.spec if kept.spec is not None else spec
             self._remember(task, spec)
@@ -200,8 +180,7 @@ class Turn:
 
     async def tasks(self, numbers: Sequence[int]) -> dict[int, tuple[TaskRecord, bytes]]:
         """Find tasks by number, as this turn has them: without those that went in it."""
-        dropped = {no for no in numbers if ("drop task", no) in self._changes}
-        missing = [no for no in numbers if no not in self._tasks and no not in dropped]
+        missing = [no for no in numbers if no not in self._tasks and not self._changes.drops(no)]
         found = await self._store.tasks_by_no(missing) if missing else {}
         for no in missing:
             if no in found:

@@ -1,0 +1,97 @@
+"""What a turn is going to commit: the last word on each thing, kind by kind.
+
+Kinds go to the store one after the other, so that it writes each with one statement. Their order
+lets an id be given anew in the turn in which it became free: tasks are dropped before others are
+added, and a pool or job that is put in the place of an older one replaces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, Final
+
+from penstock.domain import changes as c
+
+_ORDER: Final = (
+    c.DropTask,
+    c.PutPool,
+    c.PutNode,
+    c.PutJob,
+    c.AddTask,
+    c.SetTask,
+    c.SetCounts,
+    c.PutChore,
+    c.DropChore,
+    c.DropNode,
+    c.DropJob,
+    c.DropPool,
+)
+
+
+class ChangeSet:
+    """The changes of one turn."""
+
+    def __init__(self) -> None:
+        self._kept: dict[type, dict[int, Any]] = {kind: {} for kind in _ORDER}
+        self._adds: dict[int, c.AddTask] = self._kept[c.AddTask]
+        self._sets: dict[int, c.SetTask] = self._kept[c.SetTask]
+        self._drops: dict[int, c.DropTask] = self._kept[c.DropTask]
+
+    def keep(self, change: c.Change) -> None:
+        """Take a change in."""
+        _KEEP[type(change)](self, change)
+
+    def all(self) -> list[c.Change]:
+        """All changes, in the order in which a store is to write them."""
+        return list(chain.from_iterable(kept.values() for kept in self._kept.values()))
+
+    def set_of(self, task_no: int) -> c.SetTask | None:
+        """What the turn made of a task that was there before."""
+        return self._sets.get(task_no)
+
+    def drops(self, task_no: int) -> bool:
+        """Whether the turn drops a task."""
+        return task_no in self._drops
+
+    def _add(self, change: c.AddTask) -> None:
+        self._adds[change.task.no] = change
+
+    def _set(self, change: c.SetTask) -> None:
+        no, spec = change.task.no, change.spec
+        added, before = self._adds.get(no), self._sets.get(no)
+        if added is not None:  # it stays an addition
+            self._adds[no] = c.AddTask(change.task, added.spec if spec is None else spec)
+        elif before is not None and spec is None and before.spec is not None:
+            self._sets[no] = c.SetTask(change.task, change.was, before.spec)
+        else:
+            self._sets[no] = change
+
+    def _drop(self, change: c.DropTask) -> None:
+        no = change.task.no
+        self._adds.pop(no, None)
+        self._sets.pop(no, None)
+        self._drops[no] = change
+
+
+def _by(number: Callable[[Any], int]) -> Callable[[ChangeSet, Any], None]:
+    def keep(self: ChangeSet, change: Any) -> None:
+        self._kept[type(change)][number(change)] = change
+
+    return keep
+
+
+_KEEP: Final[dict[type, Callable[[ChangeSet, Any], None]]] = {
+    c.AddTask: ChangeSet._add,
+    c.SetTask: ChangeSet._set,
+    c.DropTask: ChangeSet._drop,
+    c.PutPool: _by(lambda change: change.pool.no),
+    c.PutNode: _by(lambda change: change.node.no),
+    c.PutJob: _by(lambda change: change.job.no),
+    c.PutChore: _by(lambda change: change.chore.no),
+    c.SetCounts: _by(lambda change: change.job_no),
+    c.DropPool: _by(lambda change: change.no),
+    c.DropNode: _by(lambda change: change.no),
+    c.DropJob: _by(lambda change: change.no),
+    c.DropChore: _by(lambda change: change.no),
+}
