@@ -19,8 +19,8 @@ from penstock.store.memory import MemoryStore
 from penstock.store.sqlite import SqliteStore
 from tests.records import ACCOUNT, a_job, a_node, a_pool, a_task
 
-NAMES = st.sampled_from(("a", "b"))
-STEPS = st.lists(st.tuples(st.sampled_from(("pool", "node", "job", "task", "chore")), NAMES))
+KINDS = st.sampled_from(("pool", "node", "job", "task", "chore"))
+STEPS = st.lists(st.tuples(KINDS, st.sampled_from("ab")), min_size=6, max_size=20)
 
 
 class Scribe:
