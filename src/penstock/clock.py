@@ -35,6 +35,13 @@ class Clock:
         """Give the present instant."""
         return self._machine_us() + self._offset_us
 
+    def monotonic_us(self) -> int:
+        """Microseconds since some moment: nobody sets this clock, nor moves it forward.
+
+        For how long something has been silent, which no moved clock should make longer.
+        """
+        return time.monotonic_ns() // 1000
+
     def advance(self, us: int) -> None:
         """Move the present forward, and let everyone who waits look again.
 

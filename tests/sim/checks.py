@@ -56,6 +56,7 @@ class Watch:
     def __init__(self, silent_us: int, random: Random) -> None:
         self.store: Disk
         self.now_us = 0  # of the turn that is being taken
+        self.passed_us = 0  # likewise, by the clock that nobody sets
         self.acked: dict[tuple[str, str], None] = {}  # job and task ids that a user may rely on
         self.doomed_jobs: set[str] = set()  # their deletion was asked for
         self.doomed_tasks: set[tuple[str, str]] = set()
@@ -103,14 +104,14 @@ class Watch:
 
     # --- hosts ---------------------------------------------------------------------------------
 
-    def heard(self, host: str, now_us: int) -> None:
+    def heard(self, host: str, passed_us: int) -> None:
         """The server got a sign of life."""
-        self._heard[host].append(now_us)
+        self._heard[host].append(passed_us)
 
     def _silent(self, host: str | None) -> bool:
         """Whether the server, in this turn, had heard nothing of a host for too long."""
-        heard = [at_us for at_us in self._heard[host or ""] if at_us <= self.now_us]
-        return not heard or self.now_us - heard[-1] >= self._silent_us
+        heard = [at_us for at_us in self._heard[host or ""] if at_us <= self.passed_us]
+        return not heard or self.passed_us - heard[-1] >= self._silent_us
 
     def reported(self, turn: Turn, report: NumberedReport) -> None:
         """A report is about to be believed."""
@@ -277,7 +278,8 @@ class Watch:
         self.turns += 1
         state = engine._state
         there = {link.host for link in engine._links.values() if not link.lost}
-        if engine._commands.empty() and state.linked != there:
+        steady = engine._commands.empty() and not engine._pause.is_on
+        if steady and state.linked != there:
             raise Broken(f"connected are {there}, known as such {state.linked}")
         self._work_is_given_out(state)
         if self.store.revision == self._revision:

@@ -16,8 +16,9 @@ from penstock.agent.ledger import BegunRun, Ledger
 from penstock.domain.records import NodeRecord, TaskRecord
 from penstock.domain.states import NodeEvent, NodeState
 from penstock.engine import links, nodes, tasks
-from penstock.engine.engine import Command, Engine
+from penstock.engine.engine import Engine
 from penstock.engine.links import Link
+from penstock.engine.loop import Command
 from penstock.engine.occupancy import move_node
 from penstock.engine.settings import EngineSettings
 from penstock.engine.state import State

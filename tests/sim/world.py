@@ -14,10 +14,11 @@ from unittest import mock
 
 from penstock.domain import changes as c
 from penstock.domain.refusals import Refusal
-from penstock.engine import engine as engine_module
 from penstock.engine import links
-from penstock.engine.engine import Command, Engine
+from penstock.engine import loop as loop_module
+from penstock.engine.engine import Engine
 from penstock.engine.links import Link, Send
+from penstock.engine.loop import Command
 from penstock.engine.settings import EngineSettings
 from penstock.engine.turn import Turn
 from penstock.messages import Heartbeat, Hello, NumberedReport
@@ -56,13 +57,13 @@ class WatchedEngine(Engine):
         await super()._start_anew(batch, error)
 
     async def connect(self, hello: Hello, send: Send) -> Link:
-        self.world.watch.heard(hello.host, self._now_us())
+        self.world.watch.heard(hello.host, self._monotonic_us())
         return await super().connect(hello, send)
 
     async def receive(
         self, link: Link, reports: Sequence[NumberedReport | Heartbeat | Hello]
     ) -> None:
-        self.world.watch.heard(link.host, self._now_us())
+        self.world.watch.heard(link.host, self._monotonic_us())
         await super().receive(link, reports)
 
 
@@ -72,7 +73,9 @@ class Server:
     def __init__(self, world: World, life: int) -> None:
         self._world = world
         random = Random(f"{world.seed}/engine/{life}")
-        self.engine = WatchedEngine(world.disk, world.now_us, random, world.settings)
+        self.engine = WatchedEngine(
+            world.disk, world.now_us, random, world.settings, world.monotonic_us
+        )
         self.engine.world = world
         self.dead = False
         self.ready = False
@@ -158,6 +161,10 @@ class World:
     def now_us(self) -> int:
         """What the server's clock says."""
         return NOW_US + self.loop.elapsed_us + self.clock_offset_us
+
+    def monotonic_us(self) -> int:
+        """What the server's clock that nobody sets says."""
+        return self.loop.elapsed_us
 
     def note(self, line: str) -> None:
         """Remember what happened, for whoever looks into a failure."""
@@ -255,12 +262,12 @@ class World:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        watch, believe = self.watch, links.reported
+        world, watch, believe = self, self.watch, links.reported
 
         class WatchedTurn(Turn):
             def __init__(self, state: Any, store: Any, now_us: int, random: Random) -> None:
                 super().__init__(state, store, now_us, random)
-                watch.now_us = now_us
+                watch.now_us, watch.passed_us = now_us, world.monotonic_us()
 
             def put(self, change: c.Change) -> None:
                 watch.moved(self.state, change)
@@ -271,7 +278,7 @@ class World:
             await believe(turn, report)
 
         with (
-            mock.patch.object(engine_module, "Turn", WatchedTurn),
+            mock.patch.object(loop_module, "Turn", WatchedTurn),
             mock.patch.object(links, "reported", reported),
         ):
             yield

@@ -1,23 +1,18 @@
-"""The one writer: a queue of commands, and a task that takes them turn by turn.
-
-A turn decides every command that waits, schedules what became possible, commits it all at once,
-and only then answers and sends. If a commit fails, the memory is thrown away and read anew from
-the store, so what was decided in that turn never was.
-"""
+"""The engine: what users and node hosts ask of it, each as one decision of a turn."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from penstock.domain import changes as c
 from penstock.domain.conditions import Conditions
-from penstock.domain.records import Counts, JobRecord, NodeRecord, PoolRecord, TaskRecord
+from penstock.domain.records import JobRecord, NodeRecord, PoolRecord, TaskRecord
 from penstock.domain.refusals import NodeStateUnusable, Refusal, ServerBusy
 from penstock.domain.specs.common import TaskConstraints
 from penstock.domain.specs.job import JobPatch, JobSpec
@@ -27,58 +22,25 @@ from penstock.domain.states import NodeState
 from penstock.engine import jobs, links, pools, tasks
 from penstock.engine.files import FileBroker
 from penstock.engine.links import Link, Send
-from penstock.engine.nodes import find_hosts
+from penstock.engine.loop import Loop, touch
 from penstock.engine.recall import call_back, may_call_back
 from penstock.engine.service import FileAnswer
 from penstock.engine.settings import EngineSettings
-from penstock.engine.settle import settle
-from penstock.engine.state import State
 from penstock.engine.turn import Turn
 from penstock.engine.why import why
 from penstock.messages import AskFile, Confirm, Heartbeat, Hello, Instruction, NumberedReport
 from penstock.scheduler.reasons import Reason
-from penstock.store.contract import Revision, Store, WriteFailed
+from penstock.store.contract import Store
 
 log = logging.getLogger("penstock.engine")
 
 T = TypeVar("T")
-Decision = Callable[[Turn], Any]
-"""Decides within a turn, at once or by awaiting the store; its value is the answer."""
 
 TICK_S = 0.25
 FILES_IN_SWEEP = 200
 
 
-class Command:
-    """A decision to be taken, and who waits for its answer."""
-
-    __slots__ = ("answer", "decide", "failure", "on_failure", "reply")
-
-    def __init__(
-        self,
-        decide: Decision,
-        reply: asyncio.Future[Any] | None,
-        on_failure: Callable[[], None] | None = None,
-    ) -> None:
-        self.decide = decide
-        self.reply = reply
-        self.on_failure = on_failure
-        self.answer: Any = None
-        self.failure: BaseException | None = None
-
-    def settle(self) -> None:
-        """Tell who waits."""
-        if self.failure is not None and self.on_failure is not None:
-            self.on_failure()
-        if self.reply is None or self.reply.done():
-            return
-        if self.failure is not None:
-            self.reply.set_exception(self.failure)
-        else:
-            self.reply.set_result(self.answer)
-
-
-class Engine:
+class Engine(Loop):
     """The engine; it keeps the promises of `Service`."""
 
     def __init__(
@@ -87,116 +49,39 @@ class Engine:
         now_us: Callable[[], int],
         random: Random,
         settings: EngineSettings,
+        monotonic_us: Callable[[], int],
     ) -> None:
-        self.store = store
-        self.settings = settings
+        super().__init__(store, now_us, random, settings, monotonic_us)
         self.files = FileBroker(settings.most_file_asks, settings.file_wait_s)
-        self._now_us = now_us
-        self._random = random
-        self._state = State()
-        self._revision = Revision(0)
-        self._commands: asyncio.Queue[Command] = asyncio.Queue(settings.most_waiting)
         self._links: dict[str, Link] = {}
         self._greeted: dict[str, Link] = {}  # connected in a turn that is not yet committed
-        self._silent_since_us: dict[str, int] = {}
+        self._silent_since_us: dict[str, int] = {}  # by a clock that nobody sets
         self._arrival = asyncio.Event()  # set, and replaced, when a host connects
         self._waiters: dict[int, list[asyncio.Future[int | None]]] = {}  # by task or chore
 
-    # --- the loop ----------------------------------------------------------------------------
-
-    async def load(self) -> None:
-        """Read the memory from the store. To be awaited before `run`."""
-        saved = await self.store.load()
-        self._state = State.restored(saved)
+    def _resumed(self) -> None:
+        """See `Loop`: look anew at which hosts are there."""
         self._greeted.clear()
-        self._revision = saved.revision
-        given_up = {n.host for n in saved.nodes if n.state is NodeState.UNKNOWN}
+        nodes = self._state.nodes.values()
+        given_up = {node.host for node in nodes if node.state is NodeState.UNKNOWN}
         for link in self._links.values():
             link.lost = link.host in given_up
         # Not those whose greeting was never committed, nor those that must be greeted anew.
         self._state.linked = {link.host for link in self._links.values() if not link.lost}
-        now_us = self._now_us()
-        for node in self._state.nodes.values():
+        since_us = self._monotonic_us()
+        for node in nodes:
             self._state.open_or_close(node)
             if node.host is not None and node.host not in self._links:
-                self._silent_since_us.setdefault(node.host, now_us)
+                self._silent_since_us.setdefault(node.host, since_us)
 
     async def run(self) -> None:
         """Take turns until cancelled."""
         ticker = asyncio.create_task(self._tick_along(), name="engine ticks")
         try:
             self._submit_later(_look_at_everything)
-            while True:
-                await self._take_turn(await self._gather())
+            await self._take_turns()
         finally:
             ticker.cancel()
-
-    async def _gather(self) -> list[Command]:
-        batch = [await self._commands.get()]
-        while len(batch) < self.settings.most_in_turn and not self._commands.empty():
-            batch.append(self._commands.get_nowait())
-        return batch
-
-    async def _take_turn(self, batch: list[Command]) -> None:
-        turn = Turn(self._state, self.store, self._now_us(), self._random)
-        try:
-            for command in batch:
-                await self._decide(turn, command)
-            await self._schedule(turn)
-            await self._commit(turn)
-        except Exception as error:
-            # Whatever went wrong, the memory may hold what the store does not: start anew from
-            # the store. A full disk refuses the requests; a bug of ours fails them.
-            await self._start_anew(batch, error)
-            return
-        for command in batch:
-            command.settle()
-        self._act(turn)
-
-    async def _decide(self, turn: Turn, command: Command) -> None:
-        puts = turn.puts
-        try:
-            answer = command.decide(turn)
-            command.answer = await answer if isinstance(answer, Coroutine) else answer
-        except Refusal as refusal:
-            if turn.puts != puts:
-                raise RuntimeError("a decision refused after it had changed something") from refusal
-            command.failure = refusal
-        settle(turn)
-
-    async def _schedule(self, turn: Turn) -> None:
-        state = self._state
-        find_hosts(turn, self.settings)
-        left = self.settings.placements_in_turn
-        while state.hot and left:
-            key = next(iter(state.hot))
-            del state.hot[key]
-            placed = state.queue(key).place(left)
-            left -= len(placed)
-            if not left:
-                state.hot[key] = None
-            if placed:
-                await tasks.start(turn, self.settings, placed)
-        if state.hot:
-            self._submit_later(_nothing)
-
-    async def _commit(self, turn: Turn) -> None:
-        changes = turn.changes()
-        if changes:
-            self._revision = await self.store.commit(changes, self._revision, self._state.next_no)
-
-    async def _start_anew(self, batch: list[Command], error: Exception) -> None:
-        if isinstance(error, WriteFailed):
-            log.error("commit failed: %s", error)
-            failure: Exception = ServerBusy(Reason="the server cannot write to its disk")
-        else:
-            log.exception("turn failed", exc_info=error)
-            failure = error
-        await self.load()
-        for command in batch:
-            command.failure = failure
-            command.settle()
-        self._submit_later(_nothing)
 
     def _act(self, turn: Turn) -> None:
         """The turn is durable: send what it wants sent and wake who waited for it."""
@@ -238,32 +123,11 @@ class Engine:
                 if not waiter.done():
                     waiter.set_result(turn.removals.get(no))
 
-    # --- commands ----------------------------------------------------------------------------
-
-    async def _submit(self, decide: Decision, on_failure: Callable[[], None] | None = None) -> Any:
-        """Have a decision taken; return its answer when it is durable.
-
-        `on_failure` is called as soon as it is known to fail, before any other is taken.
-        """
-        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        try:
-            self._commands.put_nowait(Command(decide, reply, on_failure))
-        except asyncio.QueueFull:
-            if on_failure is not None:
-                on_failure()
-            raise ServerBusy from None
-        return await reply
-
-    def _submit_later(self, decide: Decision) -> None:
-        """Have a decision taken that nobody waits for; skipped when the queue is full."""
-        if not self._commands.full():
-            self._commands.put_nowait(Command(decide, None))
-
     async def writable(self) -> bool:
         """Whether a write would succeed: one is made."""
         try:
             async with asyncio.timeout(5):
-                return bool(await self._submit(_touch))
+                return bool(await self._submit(touch))
         except (Refusal, TimeoutError):
             return False
 
@@ -272,7 +136,7 @@ class Engine:
     async def _tick_along(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            if self._something_due():
+            if self._pause.is_on or self._something_due():
                 self._submit_later(self._tick)
             try:
                 await self.sweep()
@@ -292,13 +156,13 @@ class Engine:
         return (
             any(due_us <= now_us for due_us in state.job_due_us.values())
             or any(due_us is not None and due_us <= now_us for due_us in resizes)
-            or bool(self._silent(now_us))
+            or bool(self._silent())
             or may_call_back(state, now_us)
         )
 
-    def _silent(self, now_us: int) -> list[str]:
+    def _silent(self) -> list[str]:
         """Hosts that gave no sign of life for too long."""
-        limit_us = now_us - self.settings.node_silent_us
+        limit_us = self._monotonic_us() - self.settings.node_silent_us
         gone = [host for host, since in self._silent_since_us.items() if since <= limit_us]
         return gone + [
             link.host
@@ -313,7 +177,7 @@ class Engine:
                 jobs.time_out(turn, job_no)
         for pool_no in list(self._state.pools):
             pools.time_out(turn, pool_no)
-        for host in self._silent(turn.now_us):
+        for host in self._silent():
             log.warning("host lost: host=%s", host)
             links.lost(turn, host)
             self._silent_since_us.pop(host, None)
@@ -325,13 +189,13 @@ class Engine:
 
     async def connect(self, hello: Hello, send: Send) -> Link:
         """A node host is there. An older connection of the same host counts no more."""
-        now_us = self._now_us()
-        link = Link(hello, send, now_us)
+        heard_us = self._monotonic_us()
+        link = Link(hello, send, heard_us)
         # Its greeting may wait for its turn; it is not silent while it does.
         if link.host in self._links:
-            self._links[link.host].heard_us = now_us
+            self._links[link.host].heard_us = heard_us
         elif link.host in self._silent_since_us:
-            self._silent_since_us[link.host] = now_us
+            self._silent_since_us[link.host] = heard_us
         await self._submit(partial(self._greet, link=link))
         return link
 
@@ -344,7 +208,7 @@ class Engine:
         """A connection is gone."""
         if self._links.get(link.host) is link:
             del self._links[link.host]
-            self._silent_since_us[link.host] = self._now_us()
+            self._silent_since_us[link.host] = self._monotonic_us()
             self._submit_later(lambda turn: self._forget_link(turn, link.host))
 
     def _forget_link(self, turn: Turn, host: str) -> None:
@@ -355,7 +219,7 @@ class Engine:
         self, link: Link, reports: Sequence[NumberedReport | Heartbeat | Hello]
     ) -> None:
         """Take in what a host reports; it is confirmed to the host once it is durable."""
-        link.heard_us = self._now_us()
+        link.heard_us = self._monotonic_us()
         current = self._links.get(link.host) is link
         if link.lost and current and not self._commands.full():
             # Silent for too long on a connection that stood: begin as with a new one.
@@ -378,7 +242,7 @@ class Engine:
         if numbered or beats:
             # A confirmation speaks for all reports before it. So once one was not taken, none of
             # this connection is, and the host says them again over the next.
-            await self._submit(believe, on_failure=link.breaks)
+            await self._submit(believe, link.breaks, len(numbered))
 
     async def _link_to(self, host: str) -> Link:
         """The link to a host; one that has just gone, or not yet come back, is waited for."""
@@ -508,9 +372,10 @@ class Engine:
         self, account: str, job_id: str, specs: Sequence[TaskSpec]
     ) -> Sequence[TaskRecord | Refusal]:
         """See `Service`."""
-        return await self._wait_for(
-            lambda t: tasks.add_tasks(t, self.settings, account, job_id, specs)
+        added: Sequence[TaskRecord | Refusal] = await self._submit(
+            lambda t: tasks.add_tasks(t, self.settings, account, job_id, specs), weight=len(specs)
         )
+        return added
 
     async def update_task(
         self,
@@ -587,16 +452,6 @@ class Engine:
                 waiting.remove(future)
                 if not waiting:
                     del self._waiters[no]
-
-
-def _nothing(turn: Turn) -> None:
-    """Decides nothing; the turn goes on with what waits to be scheduled."""
-
-
-def _touch(turn: Turn) -> bool:
-    """A write that changes nothing: it shows that writing works."""
-    turn.put(c.SetCounts(0, Counts(), Counts()))
-    return True
 
 
 def _look_at_everything(turn: Turn) -> None:

@@ -18,7 +18,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 2.0
     stop_wait_s: float = 5.0  # how long delete and terminate of a running task wait for its end
     most_waiting: int = 10_000  # commands in the queue; beyond it requests are ServerBusy
-    most_in_turn: int = 256  # commands in one turn
+    weight_in_turn: int = 1_000  # tasks to add and reports to believe in one turn
     placements_in_turn: int = 1_000
     most_file_asks: int = 256  # questions about files that wait for an answer
     file_wait_s: float = 30.0

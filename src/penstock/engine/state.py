@@ -7,6 +7,8 @@ have their records here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from penstock.domain import changes as c
 from penstock.domain.records import (
     Chore,
@@ -31,6 +33,9 @@ QueueKey = tuple[str, str]
 
 OPEN_NODE_STATES = frozenset({NodeState.IDLE, NodeState.RUNNING})
 
+
+RESTORED_AT_ONCE = 5_000
+"""Waiting tasks that are taken in without a pause: some ten milliseconds."""
 
 PACE_WEIGHT = 0.2
 """How much the newest task counts in the pace of a node."""
@@ -113,25 +118,32 @@ class State:
     def restored(cls, saved: Saved) -> State:
         """Build the memory from what a store kept."""
         state = cls()
-        state.next_no = saved.next_no
-        for pool in saved.pools:
-            state.apply(c.PutPool(pool))
-        for node in saved.nodes:
-            state.apply(c.PutNode(node))
-        for job in saved.jobs:
-            state.tallies[job.no] = Tally(saved.counts.get(job.no))
-            state.apply(c.PutJob(job))
-        for job_no, satisfied in saved.satisfied.items():
-            state.books[job_no] = DependencyBook(satisfied)
-        for waiting in saved.waiting:
-            state._wait(waiting)
-        for task in saved.given:
-            state._give(task)
-            if task.node_no is not None:
-                state.queue_of(task.job_no).began(task.job_no, task.node_no, task.slots)
-        for chore in saved.chores:
-            state.apply(c.PutChore(chore))
+        for _ in state.restore(saved):
+            pass
         return state
+
+    def restore(self, saved: Saved) -> Iterator[None]:
+        """Take in what a store kept; pauses now and then, to be continued."""
+        self.next_no = saved.next_no
+        for pool in saved.pools:
+            self.apply(c.PutPool(pool))
+        for node in saved.nodes:
+            self.apply(c.PutNode(node))
+        for job in saved.jobs:
+            self.tallies[job.no] = Tally(saved.counts.get(job.no))
+            self.apply(c.PutJob(job))
+        for job_no, satisfied in saved.satisfied.items():
+            self.books[job_no] = DependencyBook(satisfied)
+        for number, waiting in enumerate(saved.waiting, 1):
+            self._wait(waiting)
+            if not number % RESTORED_AT_ONCE:
+                yield
+        for task in saved.given:
+            self._give(task)
+            if task.node_no is not None:
+                self.queue_of(task.job_no).began(task.job_no, task.node_no, task.slots)
+        for chore in saved.chores:
+            self.apply(c.PutChore(chore))
 
     # --- finding -----------------------------------------------------------------------------
 

@@ -30,7 +30,8 @@ async def run_server(plan: Plan, *, stop: asyncio.Event, on_ready: Callable[[], 
     """
     clock = Clock()
     store = SqliteStore.open(plan.data.database)
-    engine = Engine(store, clock.now_us, SystemRandom(), _engine_settings(plan, clock))
+    settings = _engine_settings(plan, clock)
+    engine = Engine(store, clock.now_us, SystemRandom(), settings, clock.monotonic_us)
     await engine.load()
     running = asyncio.create_task(engine.run(), name="engine")
     running.add_done_callback(lambda _: stop.set())  # without its engine a server is none

@@ -39,6 +39,7 @@ class MemoryStore:
         self.chores: dict[int, Chore] = {}
         self.by_key: dict[tuple[int, str], int] = {}
         self.full = False  # a test sets it to make commits fail
+        self.commits_refused = 0
 
     async def load(self) -> Saved:
         """See `Store.load`."""
@@ -72,6 +73,7 @@ class MemoryStore:
         if expect != self.revision:
             raise StaleRevision(f"the store is not at revision {expect}")
         if self.full:
+            self.commits_refused += 1
             raise WriteFailed("no space left")
         for change in changes:
             self._write(change)

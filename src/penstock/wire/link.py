@@ -88,7 +88,12 @@ class _Conversation:
         if hello is None:
             await self._socket.close(POLICY_VIOLATION)
             return
-        link = await self._engine.connect(hello, self._send)
+        try:
+            link = await self._engine.connect(hello, self._send)
+        except Refusal as refusal:
+            log.warning("host_refused host=%s: %s", hello.host, refusal)
+            await self._socket.close(TRY_AGAIN)
+            return
         log.info("host_connected host=%s pid=%d nodes=%d", link.host, hello.pid, len(hello.nodes))
         writing = asyncio.create_task(self._write())
         reading = asyncio.create_task(self._read(link))

@@ -141,6 +141,7 @@ class House:
 
     def __init__(self) -> None:
         self.now_us = NOW_US
+        self.passed_us = 0
         self.store = MemoryStore()
         self.settings = EngineSettings(
             server_id="test", stop_wait_s=0.05, node_silent_us=30_000_000
@@ -150,7 +151,9 @@ class House:
         self._running: asyncio.Task[None] | None = None
 
     def new_engine(self) -> Engine:
-        return Engine(self.store, lambda: self.now_us, Random(1), self.settings)
+        return Engine(
+            self.store, lambda: self.now_us, Random(1), self.settings, lambda: self.passed_us
+        )
 
     async def open(self) -> None:
         await self.engine.load()
@@ -169,8 +172,13 @@ class House:
         self.host.told = []
         await self.open()
 
-    async def pass_time(self, seconds: float) -> None:
+    def elapse(self, seconds: float) -> None:
+        """Let both clocks go on, before anybody looks at them."""
         self.now_us += int(seconds * 1_000_000)
+        self.passed_us += int(seconds * 1_000_000)
+
+    async def pass_time(self, seconds: float) -> None:
+        self.elapse(seconds)
         await self.engine._submit(self.engine._tick)
 
     async def pool(self, nodes: int = 1, slots: int = 2, name: str = "pool", **spec: Any) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from penstock.domain.conditions import ANY
 from penstock.domain.instants import Duration
-from penstock.domain.records import Failure, JobRecord
+from penstock.domain.records import Failure, JobRecord, TaskRecord
+from penstock.domain.refusals import ServerBusy
 from penstock.domain.specs.common import ResourceFile, TaskConstraints
 from penstock.domain.specs.pool import NodeRemoval
 from penstock.domain.specs.task import Dependencies
@@ -153,7 +156,7 @@ def test_nothing_is_confirmed_after_a_report_that_was_not_taken() -> None:
         await house.add("a")
         run = (await house.runs())["a"]
         house.host.take(Confirm)
-        house.engine.settings = replace(house.settings, most_in_turn=2)
+        house.engine.settings = replace(house.settings, weight_in_turn=2)
 
         def fail(turn: Turn) -> None:
             raise ZeroDivisionError("a bug that another request meets in the same turn")
@@ -184,6 +187,61 @@ def test_a_silent_host_gets_no_new_nodes() -> None:
         await house.pass_time(60)  # the connection stands, and nothing comes over it
         (node,) = await house.nodes()
         assert (node.state, node.host) == (NodeState.CREATING, None)
+
+    play(scenario)
+
+
+def test_a_clock_that_is_moved_makes_no_host_silent() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool()
+        await house.job()
+        await house.add("t")
+        await house.runs()
+        house.now_us += 6 * 3600 * 1_000_000
+        await house.pass_time(1)
+        assert (await house.task("t")).state is TaskState.RUNNING
+        assert {node.state for node in await house.nodes()} == {NodeState.RUNNING}
+
+    play(scenario)
+
+
+def test_a_store_that_fails_is_left_alone_for_a_while_and_longer_each_time() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool()
+        await house.job()
+        loads, load = [], house.store.load
+        house.store.load = lambda: loads.append(house.passed_us) or load()  # type: ignore
+        house.store.full = True
+        tried = []
+        for _ in range(400):
+            before = house.store.commits_refused
+            with pytest.raises(ServerBusy):
+                await house.add("t")
+            if house.store.commits_refused > before:
+                tried.append(house.passed_us)
+            assert not await house.engine.writable()
+            house.elapse(0.05)
+        gaps = [after - before for before, after in pairwise(tried)]
+        assert gaps[:3] == [100_000, 200_000, 400_000]
+        assert gaps[-1] == 5_000_000
+        assert loads == [0], "the memory is true again after the first, and stays so"
+        house.store.full = False
+        house.elapse(5)
+        (answer,) = await house.add("t")
+        assert isinstance(answer, TaskRecord)
+
+    play(scenario)
+
+
+def test_a_turn_takes_no_more_than_its_share_of_what_waits() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool()
+        await house.job()
+        house.engine.settings = replace(house.settings, weight_in_turn=50)
+        before = house.store.revision
+        names = [[f"{call}-{number}" for number in range(30)] for call in range(8)]
+        await asyncio.gather(*(house.add(*part) for part in names))
+        assert house.store.revision - before == 4
 
     play(scenario)
 

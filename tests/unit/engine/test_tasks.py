@@ -408,6 +408,7 @@ def test_a_commit_that_fails_leaves_no_trace() -> None:
         with pytest.raises(ServerBusy):
             await house.add("t")
         house.store.full = False
+        house.elapse(1)
         assert not house.host.take(RunTask), "nothing is sent that is not durable"
         (answer,) = await house.add("t")
         assert isinstance(answer, TaskRecord)
@@ -427,6 +428,7 @@ def test_a_report_that_could_not_be_saved_is_believed_when_it_comes_again() -> N
             await house.host.end(run)
         assert not [c for c in house.host.take(Confirm) if c.report == house.host.reports]
         house.store.full = False
+        house.elapse(1)
         with pytest.raises(ServerBusy):
             await house.host.end(run)  # not over this connection: it may have missed one before
         await house.host.cut()
