@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +56,37 @@ def test_a_task_is_released_when_all_it_wants_is_there_and_not_before(
             assert blocker is not None
             assert blocker not in (numbers if isinstance(blocker, int) else lower)
     assert len(book) == len(waiting)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(st.just("wish"), WISHES)
+        | st.tuples(st.sampled_from(("ends", "goes", "restart")), NAMES),
+        max_size=16,
+    )
+)
+def test_what_a_gone_task_has_released_stays_released(steps: list[tuple[str, Any]]) -> None:
+    """The book that goes on and one that is built anew agree, whoever waits."""
+    book, done, once = DependencyBook(), set[str](), dict[str, int]()
+    wishes: dict[int, Dependencies] = {}
+    waiting: set[int] = set()
+    for number, (what, value) in enumerate(steps):
+        if what == "wish":
+            wishes[number] = value
+            if not book.add(number, value, (1, None)):
+                waiting.add(number)
+        elif what == "ends":
+            done.add(value)
+            waiting -= {no for no, _ in book.satisfy(value)}
+        elif what == "goes" and value in done:
+            done.discard(value)
+            once[value] = number
+            book.unsatisfy(value, number)
+        anew = DependencyBook(done, once)
+        assert {no for no, wish in wishes.items() if not anew.add(no, wish, (1, None))} == waiting
+        if what == "restart":
+            book = anew
 
 
 @given(added=st.lists(st.integers(0, 12)), removed=st.lists(st.integers(0, 12)))

@@ -191,11 +191,42 @@ def test_a_dropped_job_takes_its_tasks_along_and_no_others(backend: Backend) -> 
             c.AddTask(a_task(no=6, job_no=5), b"2"),
             c.SetCounts(3, Counts(active=1), Counts(active=1)),
         )
-        await put(store, c.DropJob(3))
+        await put(store, c.DropJob(3, 1))
         assert await store.job(ACCOUNT, "job") is None
-        assert await store.task(3, "task") is None
         assert (await store.counts(3)).tasks == Counts()
         assert await store.task(5, "task") is not None
+        saved = await store.load()
+        assert [task.no for task in saved.waiting] == [6]
+        assert saved.dropped == {3: 1}
+
+    backend.use(scenario)
+
+
+def test_the_tasks_of_a_dropped_job_are_swept_part_by_part(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        tasks = [c.AddTask(a_task(no=no, name=f"t{no}"), b"1") for no in range(10, 15)]
+        kept = c.AddTask(a_task(no=6, job_no=5), b"2")
+        await put(store, c.PutJob(a_job(no=5, name="other")), c.PutJob(a_job()), *tasks, kept)
+        await put(store, c.DropJob(3, 5), c.SweepJob(3, 2))
+        assert (await store.load()).dropped == {3: 3}
+        await put(store, c.SweepJob(3, 2))
+        store = await backend.reopen()
+        await put(store, c.SweepJob(3, 2))
+        saved = await store.load()
+        assert (saved.dropped, [task.no for task in saved.waiting]) == ({}, [6])
+        assert list(await store.tasks_by_no([*range(10, 15), 6])) == [6]
+
+    backend.use(scenario)
+
+
+def test_what_had_ended_well_is_known_until_its_job_goes(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        await put(store, c.PutJob(a_job()), c.KeepSatisfied(3, "A", 7), c.KeepSatisfied(3, "b", 8))
+        await put(store, c.KeepSatisfied(3, "A", 9))
+        store = await backend.reopen()
+        assert (await store.load()).satisfied_once == {3: {"A": 9, "b": 8}}
+        await put(store, c.DropJob(3, 0))
+        assert (await store.load()).satisfied_once == {}
 
     backend.use(scenario)
 

@@ -267,7 +267,7 @@ class FakeService:
 
     async def delete_job(self, account: str, job_id: str, when: Conditions, *, force: bool) -> None:
         self.heard.append(("delete_job", force))
-        await self._keep(c.DropJob((await self.job(account, job_id, when)).no))
+        await self._keep(c.DropJob((await self.job(account, job_id, when)).no, 0))
 
     async def terminate_job(
         self, account: str, job_id: str, reason: str | None, when: Conditions, *, force: bool

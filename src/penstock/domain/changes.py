@@ -46,9 +46,25 @@ class PutJob(msgspec.Struct, frozen=True, gc=False):
 
 
 class DropJob(msgspec.Struct, frozen=True, gc=False):
-    """Forget the job with all its tasks and counts."""
+    """Forget the job with its counts and all its tasks; these are removed by `SweepJob`."""
 
     no: int
+    tasks: int  # how many it has
+
+
+class SweepJob(msgspec.Struct, frozen=True, gc=False):
+    """Remove up to `most` tasks of a dropped job, which nobody sees any more."""
+
+    no: int
+    most: int
+
+
+class KeepSatisfied(msgspec.Struct, frozen=True, gc=False):
+    """A task that had ended well is gone or runs again; for older tasks it has ended well."""
+
+    job_no: int
+    task_id: str
+    before_no: int  # tasks with a smaller number are older
 
 
 class AddTask(msgspec.Struct, frozen=True, gc=False):
@@ -99,6 +115,8 @@ Change = (
     | DropNode
     | PutJob
     | DropJob
+    | SweepJob
+    | KeepSatisfied
     | AddTask
     | SetTask
     | DropTask

@@ -24,7 +24,9 @@ _ORDER: Final = (
     c.PutChore,
     c.DropChore,
     c.DropNode,
+    c.KeepSatisfied,
     c.DropJob,
+    c.SweepJob,
     c.DropPool,
 )
 
@@ -33,7 +35,7 @@ class ChangeSet:
     """The changes of one turn."""
 
     def __init__(self) -> None:
-        self._kept: dict[type, dict[int, Any]] = {kind: {} for kind in _ORDER}
+        self._kept: dict[type, dict[Any, Any]] = {kind: {} for kind in _ORDER}
         self._adds: dict[int, c.AddTask] = self._kept[c.AddTask]
         self._sets: dict[int, c.SetTask] = self._kept[c.SetTask]
         self._drops: dict[int, c.DropTask] = self._kept[c.DropTask]
@@ -74,7 +76,7 @@ class ChangeSet:
         self._drops[no] = change
 
 
-def _by(number: Callable[[Any], int]) -> Callable[[ChangeSet, Any], None]:
+def _by(number: Callable[[Any], object]) -> Callable[[ChangeSet, Any], None]:
     def keep(self: ChangeSet, change: Any) -> None:
         self._kept[type(change)][number(change)] = change
 
@@ -93,5 +95,7 @@ _KEEP: Final[dict[type, Callable[[ChangeSet, Any], None]]] = {
     c.DropPool: _by(lambda change: change.no),
     c.DropNode: _by(lambda change: change.no),
     c.DropJob: _by(lambda change: change.no),
+    c.SweepJob: _by(lambda change: change.no),
+    c.KeepSatisfied: _by(lambda change: (change.job_no, change.task_id)),
     c.DropChore: _by(lambda change: change.no),
 }

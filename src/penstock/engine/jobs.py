@@ -223,7 +223,7 @@ def settle(turn: Turn, job_no: int, action: str | None) -> None:
     elif job.state is JobState.TERMINATING:
         _put(turn, job, **_moved(turn, job, JobEvent.QUIET), end_us=turn.now_us)
     elif job.state is JobState.DELETING and not _has_chores(turn, job_no):
-        turn.put(c.DropJob(job_no))
+        turn.put(c.DropJob(job_no, turn.state.tallies[job_no].all))
 
 
 def _settle_active(turn: Turn, job: JobRecord, action: str | None) -> None:

@@ -159,6 +159,7 @@ class Loop:
             for command in batch:
                 await self._decide(turn, command)
             await self._schedule(turn)
+            self._sweep_dropped(turn)
             await self._commit(turn)
         except Exception as error:
             # Whatever went wrong, the memory may hold what the store does not: start anew from
@@ -207,6 +208,12 @@ class Loop:
             if placed:
                 await tasks.start(turn, self.settings, placed)
         if state.hot:
+            self._submit_later(nothing)
+
+    def _sweep_dropped(self, turn: Turn) -> None:
+        """Remove some tasks of jobs that are gone, so that no turn takes long over many."""
+        for job_no in list(self._state.dropped)[:1]:
+            turn.put(c.SweepJob(job_no, self.settings.swept_in_turn))
             self._submit_later(nothing)
 
     async def _commit(self, turn: Turn) -> None:

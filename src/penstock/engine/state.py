@@ -101,6 +101,7 @@ class State:
         self.chores: dict[int, Chore] = {}
         self.queues: dict[QueueKey, PoolQueue] = {}
         self.books: dict[int, DependencyBook] = {}
+        self.dropped: dict[int, int] = {}  # jobs that are gone: their tasks still to be removed
         self.job_due_us: dict[int, int] = {}  # live jobs with a wall clock limit: when it ends them
         self.hot: dict[QueueKey, None] = {}  # queues in which something may be placed, in order
         self.linked: set[str] = set()  # node hosts that are connected now
@@ -133,7 +134,8 @@ class State:
             self.tallies[job.no] = Tally(saved.counts.get(job.no))
             self.apply(c.PutJob(job))
         for job_no, satisfied in saved.satisfied.items():
-            self.books[job_no] = DependencyBook(satisfied)
+            once = saved.satisfied_once.get(job_no, {})
+            self.books[job_no] = DependencyBook(satisfied, once)
         for number, waiting in enumerate(saved.waiting, 1):
             self._wait(waiting)
             if not number % RESTORED_AT_ONCE:
@@ -144,6 +146,7 @@ class State:
                 self.queue_of(task.job_no).began(task.job_no, task.node_no, task.slots)
         for chore in saved.chores:
             self.apply(c.PutChore(chore))
+        self.dropped.update(saved.dropped)
 
     # --- finding -----------------------------------------------------------------------------
 
@@ -202,8 +205,16 @@ class State:
                 self._drop_node(no)
             case c.PutJob(job):
                 self._put_job(job)
-            case c.DropJob(no):
+            case c.DropJob(no, left):
                 self._drop_job(no)
+                if left:
+                    self.dropped[no] = left
+            case c.SweepJob(no, most):
+                self.dropped[no] -= most
+                if self.dropped[no] <= 0:
+                    del self.dropped[no]
+            case c.KeepSatisfied(job_no, task_id, before_no):
+                self.books[job_no].unsatisfy(task_id, before_no)
             case c.DropTask(task):
                 self._drop_task(task)
             case c.PutPool(pool):
@@ -338,8 +349,6 @@ class State:
             self._wait(task)
         elif task.state is TaskState.COMPLETED and was is not TaskState.COMPLETED:
             self._release_dependents(task)
-        if was is TaskState.COMPLETED and task.state is not was and task.job_no in self.books:
-            self.books[task.job_no].unsatisfy(task.id)
 
     def _release_dependents(self, task: TaskRecord) -> None:
         if task.satisfies and task.job_no in self.books:
@@ -352,8 +361,6 @@ class State:
             self._take_back(task.no)
         elif task.state is TaskState.ACTIVE:
             self._forget_waiting(task)
-        elif task.satisfies and task.job_no in self.books:
-            self.books[task.job_no].unsatisfy(task.id)
 
     def _wait(self, task: TaskRecord | WaitingTask) -> None:
         then = (task.slots, task.affinity)

@@ -435,11 +435,18 @@ async def delete_task(
 def _forget(turn: Turn, task: TaskRecord) -> None:
     chore = _remove_directory(turn, task)
     _touch_if_ahead(turn, task)
+    _ends_well_no_more(turn, task)
     turn.put(c.DropTask(task))
     turn.removals[task.no] = chore
     if task.state is TaskState.RUNNING:
         task_left(turn, task, ran=False)
     turn.touch_job(task.job_no)
+
+
+def _ends_well_no_more(turn: Turn, task: TaskRecord) -> None:
+    """A task is about to go or to run again; what it released stays so, after a restart too."""
+    if task.satisfies and task.job_no in turn.state.books:
+        turn.put(c.KeepSatisfied(task.job_no, task.id, turn.state.next_no))
 
 
 def _remove_directory(turn: Turn, task: TaskRecord) -> int | None:
@@ -475,6 +482,7 @@ async def reactivate_task(
         raise TaskNotCompleted
     if task.result is TaskResult.SUCCESS or task.exit_code == 0:
         raise TaskSucceeded
+    _ends_well_no_more(turn, task)
     return turn.put_task(
         task,
         state=after(TASK_MOVES, task.state, TaskEvent.REACTIVATED),

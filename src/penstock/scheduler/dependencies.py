@@ -9,7 +9,7 @@ intervals: a million finished tasks in a row are one pair of numbers.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from penstock.domain.records import key_of
 from penstock.domain.specs.task import Dependencies
@@ -93,9 +93,10 @@ Then = tuple[int, str | None]
 class _Wish:
     """A dependent: what it wants, and how far down that list all is met."""
 
-    __slots__ = ("at", "then", "unmet", "wants")
+    __slots__ = ("at", "no", "then", "unmet", "wants")
 
-    def __init__(self, wants: Dependencies, then: Then) -> None:
+    def __init__(self, no: int, wants: Dependencies, then: Then) -> None:
+        self.no = no
         self.wants = wants
         self.then = then
         self.at = 0  # ids first, then ranges
@@ -103,9 +104,19 @@ class _Wish:
 
 
 class DependencyBook:
-    """The dependencies among the tasks of one job."""
+    """The dependencies among the tasks of one job.
 
-    def __init__(self, satisfied: Iterable[str] = ()) -> None:
+    A task that ended well and is gone, or runs again, still counts for those tasks that were
+    there before: it may have released them already. `once` has such tasks with the number before
+    which a dependent counts them.
+    """
+
+    def __init__(
+        self, satisfied: Iterable[str] = (), once: Mapping[str, int] | None = None
+    ) -> None:
+        self._once: dict[Watched, int] = {}
+        for task_id, before_no in (once or {}).items():
+            self._note_once(task_id, before_no)
         self._ids: set[str] = set()
         self._numbers = Numbers()
         self._wishes: dict[int, _Wish] = {}
@@ -118,7 +129,7 @@ class DependencyBook:
 
     def add(self, task_no: int, wants: Dependencies, then: Then) -> bool:
         """Note a dependent. True when all it wants is there, so that it need not wait."""
-        wish = _Wish(wants, then)
+        wish = _Wish(task_no, wants, then)
         if self._met(wish):
             return True
         self._wishes[task_no] = wish
@@ -150,8 +161,9 @@ class DependencyBook:
             released += self._advance(number)
         return sorted(released, key=lambda pair: pair[0])
 
-    def unsatisfy(self, task_id: str) -> None:
-        """A task that had ended well is gone or runs again; those released stay so."""
+    def unsatisfy(self, task_id: str, before_no: int) -> None:
+        """A task that had ended well is gone or runs again; for those before `before_no` it has."""
+        self._note_once(task_id, before_no)
         self._ids.discard(key_of(task_id))
         number = number_of(task_id)
         if number is not None:
@@ -163,6 +175,20 @@ class DependencyBook:
             self._numbers.add(number)
         if number is None or task_id != str(number):
             self._ids.add(key_of(task_id))
+
+    def _note_once(self, task_id: str, before_no: int) -> None:
+        number = number_of(task_id)
+        if number is not None:
+            self._once[number] = before_no
+        if number is None or task_id != str(number):
+            self._once[key_of(task_id)] = before_no
+
+    def _had(self, wish: _Wish, watched: Watched) -> bool:
+        """Whether the task of this id, or of this number, had ended well for a dependent."""
+        if watched in self._once:
+            return self._once[watched] > wish.no
+        number = number_of(watched) if isinstance(watched, str) else None
+        return number is not None and watched == str(number) and self._once.get(number, 0) > wish.no
 
     def _has(self, key: str) -> bool:
         """Whether the task of this id is satisfied. Ids that are plain numbers live as such."""
@@ -188,13 +214,15 @@ class DependencyBook:
         spans = wish.wants.task_id_ranges or []
         while wish.at < len(ids):
             key = key_of(ids[wish.at])
-            if not self._has(key):
+            if not (self._has(key) or self._had(wish, key)):
                 wish.unmet = key
                 return False
             wish.at += 1
         while wish.at < len(ids) + len(spans):
             span = spans[wish.at - len(ids)]
             missing = self._numbers.missing(span.start)
+            while missing <= span.end and self._had(wish, missing):
+                missing = self._numbers.missing(missing + 1)
             if missing <= span.end:
                 wish.unmet = missing
                 return False

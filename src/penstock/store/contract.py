@@ -54,6 +54,8 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     waiting: Iterable[WaitingTask]  # active and not sent ahead, oldest first; read once, lazily
     given: Sequence[TaskRecord]  # all others that are not completed
     satisfied: dict[int, list[str]]  # by job number: ids of completed tasks that satisfy
+    satisfied_once: dict[int, dict[str, int]]  # by job number: what `KeepSatisfied` said last
+    dropped: dict[int, int]  # dropped jobs: how many of their tasks are still to be removed
     chores: Sequence[Chore]
 
 

@@ -37,6 +37,8 @@ class MemoryStore:
         self.tasks: dict[int, TaskRecord] = {}
         self.specs: dict[int, bytes] = {}
         self.chores: dict[int, Chore] = {}
+        self.once: dict[int, dict[str, int]] = {}
+        self.dropped: dict[int, int] = {}
         self.by_key: dict[tuple[int, str], int] = {}
         self.full = False  # a test sets it to make commits fail
         self.commits_refused = 0
@@ -65,6 +67,8 @@ class MemoryStore:
                 no: [t.id for t in self.tasks.values() if t.job_no == no and t.satisfies]
                 for no in dependent
             },
+            satisfied_once={no: dict(once) for no, once in self.once.items()},
+            dropped=dict(self.dropped),
             chores=list(self.chores.values()),
         )
 
@@ -94,8 +98,16 @@ class MemoryStore:
                 self.chores = {k: v for k, v in self.chores.items() if v.node_no != no}
             case c.PutJob(job):
                 self.jobs[job.no] = job
-            case c.DropJob(no):
+            case c.DropJob(no, left):
                 self._drop_job(no)
+                if left:
+                    self.dropped[no] = left
+            case c.SweepJob(no, most):
+                self.dropped[no] -= most
+                if self.dropped[no] <= 0:
+                    del self.dropped[no]
+            case c.KeepSatisfied(job_no, task_id, before_no):
+                self.once.setdefault(job_no, {})[task_id] = before_no
             case c.AddTask(task, spec):
                 self.tasks[task.no] = task
                 self.specs[task.no] = spec
@@ -117,6 +129,7 @@ class MemoryStore:
         for task in [task for task in self.tasks.values() if task.job_no == no]:
             self._drop_task(task)
         self.job_counts.pop(no, None)
+        self.once.pop(no, None)
         self.jobs.pop(no, None)
 
     def _drop_task(self, task: TaskRecord) -> None:

@@ -86,6 +86,8 @@ class SqliteStore:
             c.DropNode: self._drop_nodes,
             c.PutJob: self._put_jobs,
             c.DropJob: self._drop_jobs,
+            c.SweepJob: self._sweep_jobs,
+            c.KeepSatisfied: self._keep_satisfied,
             c.AddTask: self._add_tasks,
             c.SetTask: self._set_tasks,
             c.DropTask: self._drop_tasks,
@@ -117,6 +119,9 @@ class SqliteStore:
         self._revision = Revision(meta["revision"])
         jobs = [record(JobRecord, row[0]) for row in self._rows("jobs")]
         dependent = [job.no for job in jobs if job.spec.uses_task_dependencies]
+        once: dict[int, dict[str, int]] = {}
+        for job_no, task_id, before_no in self._rows("satisfied_once"):
+            once.setdefault(job_no, {})[task_id] = before_no
         return Saved(
             revision=self._revision,
             next_no=meta["next_no"],
@@ -131,6 +136,8 @@ class SqliteStore:
                 for row in self._read.execute(f"SELECT {_TASK} FROM task WHERE {where} ORDER BY no")
             ],
             satisfied={no: [row[0] for row in self._rows("satisfied", no)] for no in dependent},
+            satisfied_once=once,
+            dropped=dict(self._rows("dropped")),
             chores=[
                 Chore(no=no, node_no=node_no, job_no=job_no, message=message)
                 for no, node_no, job_no, message in self._rows("chores")
@@ -140,7 +147,8 @@ class SqliteStore:
     def _waiting(self) -> Iterator[WaitingTask]:
         for no, job_no, slots, affinity, depends in self._read.execute(
             "SELECT no, job_no, slots, affinity, depends FROM task"
-            f" WHERE state = {int(TaskState.ACTIVE)} AND ahead = 0 ORDER BY no"
+            f" WHERE state = {int(TaskState.ACTIVE)} AND ahead = 0"
+            " AND job_no NOT IN (SELECT no FROM dropped_job) ORDER BY no"
         ):
             wants = None if depends is None else record(Dependencies, depends)
             yield WaitingTask(no, job_no, slots, affinity, wants)
@@ -183,8 +191,18 @@ class SqliteStore:
         self._many("put_job", (_job_cells(change.job) for change in group))
 
     def _drop_jobs(self, group: list[c.DropJob]) -> None:
-        for name in ("drop_job_specs", "drop_job_tasks", "drop_job_counts", "drop_job"):
+        for name in ("drop_job_satisfied", "drop_job_counts", "drop_job"):
             self._many(name, ((change.no,) for change in group))
+        self._many("leave_to_sweep", ((x.no, x.tasks) for x in group if x.tasks))
+
+    def _sweep_jobs(self, group: list[c.SweepJob]) -> None:
+        for name in ("sweep_specs", "sweep_tasks"):
+            self._many(name, ((x.no, x.most) for x in group))
+        self._many("count_swept", ((x.most, x.no) for x in group))
+        self._many("end_sweep", ((x.no,) for x in group))
+
+    def _keep_satisfied(self, group: list[c.KeepSatisfied]) -> None:
+        self._many("keep_satisfied", ((x.job_no, x.task_id, x.before_no) for x in group))
 
     def _add_tasks(self, group: list[c.AddTask]) -> None:
         self._write.executemany(

@@ -58,7 +58,7 @@ class Scribe:
         drops: dict[str, c.Change] = {
             "pool": c.DropPool(no),
             "node": c.DropNode(no),
-            "job": c.DropJob(no),
+            "job": c.DropJob(no, 0),
             "chore": c.DropChore(no),
             "task": c.DropTask(a_task(no=no, name=name)),
         }

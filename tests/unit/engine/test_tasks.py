@@ -241,6 +241,33 @@ def test_dependencies_survive_a_crash() -> None:
     play(scenario)
 
 
+def test_a_task_that_waits_for_a_slot_is_not_blocked_again_by_a_crash() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(slots=1)
+        await house.job(uses_task_dependencies=True)
+        await house.add("parent")
+        wish = Dependencies(task_ids=["parent"])
+        await house.add("child", depends_on=wish)
+        await house.host.end((await house.runs())["parent"])
+        child = (await house.runs())["child"]
+        await house.add("second", depends_on=wish)  # released, and there is no slot for it
+        await house.engine.delete_task(ACCOUNT, "job", "parent", ANY)
+        await house.host.settle()
+        await house.add("late", depends_on=wish)
+        await house.crash()
+        (node,) = await house.nodes()
+        await house.host.connect([node.no], [(child.task_no, child.attempt)])
+        await house.host.end(child)
+        runs = await house.runs()
+        assert list(runs) == ["second"]
+        await house.host.end(runs["second"])
+        assert await house.runs() == {}
+        reasons = await house.engine.why(ACCOUNT, "job", "late")
+        assert reasons[0].code == "DependencyMissing"
+
+    play(scenario)
+
+
 def test_refusals_of_whole_calls() -> None:
     async def scenario(house: House) -> None:
         with pytest.raises(JobNotFound):

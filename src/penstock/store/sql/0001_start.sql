@@ -55,6 +55,21 @@ CREATE TABLE job (
     UNIQUE (account, key)
 );
 
+-- Jobs that are gone, and how many of their tasks are still to be removed.
+CREATE TABLE dropped_job (
+    no INTEGER PRIMARY KEY,
+    tasks INTEGER NOT NULL
+);
+
+-- Tasks that had ended well and are gone or run again: tasks of a smaller number than before_no,
+-- which may have been released by them, still count them as ended well.
+CREATE TABLE satisfied_once (
+    job_no INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    before_no INTEGER NOT NULL,
+    PRIMARY KEY (job_no, id)
+) WITHOUT ROWID;
+
 CREATE TABLE counts (
     job_no INTEGER PRIMARY KEY,
     active INTEGER NOT NULL,

@@ -29,11 +29,32 @@ DELETE FROM job WHERE no = ?
 -- name: drop_job_counts
 DELETE FROM counts WHERE job_no = ?
 
--- name: drop_job_specs
-DELETE FROM task_spec WHERE no IN (SELECT no FROM task WHERE job_no = ?)
+-- name: drop_job_satisfied
+DELETE FROM satisfied_once WHERE job_no = ?
 
--- name: drop_job_tasks
-DELETE FROM task WHERE job_no = ?
+-- name: leave_to_sweep
+INSERT INTO dropped_job (no, tasks) VALUES (?, ?)
+
+-- name: sweep_specs
+DELETE FROM task_spec WHERE no IN (SELECT no FROM task WHERE job_no = ? ORDER BY key LIMIT ?)
+
+-- name: sweep_tasks
+DELETE FROM task WHERE no IN (SELECT no FROM task WHERE job_no = ? ORDER BY key LIMIT ?)
+
+-- name: count_swept
+UPDATE dropped_job SET tasks = tasks - ? WHERE no = ?
+
+-- name: end_sweep
+DELETE FROM dropped_job WHERE no = ? AND tasks <= 0
+
+-- name: dropped
+SELECT no, tasks FROM dropped_job ORDER BY no
+
+-- name: keep_satisfied
+INSERT OR REPLACE INTO satisfied_once (job_no, id, before_no) VALUES (?, ?, ?)
+
+-- name: satisfied_once
+SELECT job_no, id, before_no FROM satisfied_once
 
 -- name: drop_task
 DELETE FROM task WHERE no = ?
