@@ -63,6 +63,8 @@ class Config:
     node_silent_s: Seconds = 30.0  # without one for this long, its nodes count as lost
     max_connections: Count = 2000
     max_body_bytes: Count = 1 << 20
+    max_bodies_bytes: Count = 64 << 20  # of all requests that are being read or decided
+    slow_commit_ms: Annotated[float, Meta(ge=0, le=60_000)] = 0.0  # added to each commit
 
     orphan_after_s: Seconds = 3600.0  # without a server for this long a node host ends itself
     kill_grace_s: Seconds = 2.0  # between asking a task to end and killing it
@@ -101,6 +103,8 @@ class Config:
             mistakes.append(
                 "node_silent_s: at least twice heartbeat_s, or nodes are lost by chance"
             )
+        if config.max_bodies_bytes < config.max_body_bytes:
+            mistakes.append("max_bodies_bytes: at least max_body_bytes, or no body fits")
         if mistakes:
             raise ConfigRefused("\n".join(mistakes))
         return config

@@ -29,7 +29,7 @@ async def run_server(plan: Plan, *, stop: asyncio.Event, on_ready: Callable[[], 
     Raises StoreRefused when the database cannot be used.
     """
     clock = Clock()
-    store = SqliteStore.open(plan.data.database)
+    store = SqliteStore.open(plan.data.database, plan.config.slow_commit_ms / 1000)
     settings = _engine_settings(plan, clock)
     engine = Engine(store, clock.now_us, SystemRandom(), settings, clock.monotonic_us)
     await engine.load()
@@ -41,6 +41,7 @@ async def run_server(plan: Plan, *, stop: asyncio.Event, on_ready: Callable[[], 
             accounts={account.name: account.keys for account in plan.accounts},
             now_us=clock.now_us,
             body_limit=plan.config.max_body_bytes,
+            bodies_limit=plan.config.max_bodies_bytes,
         ),
         engine.writable,
         link_routes(engine, plan.agent_token),

@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from penstock.launch.listeners import Listeners
 from penstock.launch.tls import TlsFiles
+from penstock.wire.request import CROWDED
 
 LONGEST_HEAD: Final = 64 * 1024
 """Bytes of request line and headers together."""
@@ -30,12 +31,14 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A connection that ends when a head is too long or too slow.
+    """A connection that ends when a head is too long or too slow, or when there are too many.
 
     The parser itself keeps whatever is sent, and uvicorn gives a silent connection all the
-    time in the world.
+    time in the world. One connection too many is marked, so that what comes over it is refused
+    in the form that clients know; beyond twice the bound they are closed unheard.
     """
 
+    most: ClassVar[int]
     _head_bytes = 0
     _reading_head = True
     _deadline: asyncio.TimerHandle | None = None
@@ -43,6 +46,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
         self._expect_head()
+        if len(self.connections) > 2 * self.most:
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_done()
@@ -62,6 +67,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_done()
+        if len(self.connections) > self.most:
+            self.scope["state"][CROWDED] = True
         super().on_headers_complete()
 
     def _expect_head(self) -> None:
@@ -157,7 +164,7 @@ async def serve(
 def _config(app: App, max_connections: int, tls: TlsFiles | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=type("BoundedProtocol", (BoundedProtocol,), {"most": max_connections}),
         ws="websockets-sansio",
         lifespan="off",
         interface="asgi3",
@@ -165,7 +172,6 @@ def _config(app: App, max_connections: int, tls: TlsFiles | None = None) -> uvic
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=max_connections,
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_STOP_WITHIN_S,

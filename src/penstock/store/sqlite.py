@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
@@ -73,8 +74,15 @@ _SQL: Final = _statements((_SQL_FILES / "sqlite.sql").read_text("utf-8"))
 class SqliteStore:
     """A `Store` in one file (and its two WAL companions)."""
 
-    def __init__(self, path: Path, write: sqlite3.Connection, read: sqlite3.Connection) -> None:
+    def __init__(
+        self,
+        path: Path,
+        write: sqlite3.Connection,
+        read: sqlite3.Connection,
+        commit_delay_s: float,
+    ) -> None:
         self.path = path
+        self._commit_delay_s = commit_delay_s
         self._write = write
         self._read = read
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
@@ -97,9 +105,10 @@ class SqliteStore:
         }
 
     @classmethod
-    def open(cls, path: Path) -> SqliteStore:
+    def open(cls, path: Path, commit_delay_s: float = 0.0) -> SqliteStore:
         """Open the file, making or migrating it as needed.
 
+        Each commit takes `commit_delay_s` longer than it has to, as on a disk that is slow.
         Raises StoreRefused when it is damaged, is no database, or was written by a newer release.
         """
         try:
@@ -109,7 +118,7 @@ class SqliteStore:
             read.execute("PRAGMA query_only = ON")
         except sqlite3.Error as error:
             raise StoreRefused(f"{path} cannot be used as a database: {error}") from error
-        return cls(path, write, read)
+        return cls(path, write, read, commit_delay_s)
 
     # --- writing -----------------------------------------------------------------------------
 
@@ -166,13 +175,18 @@ class SqliteStore:
             for kind, group in groupby(changes, type):
                 self._writers[kind](list(group))
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._committer, write.execute, "COMMIT")
+            await loop.run_in_executor(self._committer, self._commit_rows)
         except sqlite3.Error as error:
             if write.in_transaction:
                 write.execute("ROLLBACK")
             raise WriteFailed(str(error)) from error
         self._revision = following
         return following
+
+    def _commit_rows(self) -> None:
+        if self._commit_delay_s:
+            time.sleep(self._commit_delay_s)
+        self._write.execute("COMMIT")
 
     def _many(self, name: str, rows: Iterable[Sequence[object]]) -> None:
         self._write.executemany(_SQL[name], rows)

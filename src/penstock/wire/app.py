@@ -17,12 +17,13 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Match
 
-from penstock.domain.refusals import InvalidUri, Refusal
+from penstock.domain.refusals import InvalidUri, Refusal, ServerBusy
 from penstock.engine.service import Service
 from penstock.wire.answers import JSON_TYPE, Answer, encoded, refused
 from penstock.wire.auth import SharedKeys
 from penstock.wire.operations import OPERATIONS
 from penstock.wire.request import ClientGone, Message, Receive, Request, segments
+from penstock.wire.room import Room
 from penstock.wire.routing import Router, carry_out
 from penstock.wire.settings import Ready, WireSettings
 from penstock.wire.versions import checked
@@ -69,6 +70,7 @@ class RestApp:
         self._service = service
         self._settings = settings
         self._ready = ready
+        self._room = Room(settings.bodies_limit)
         self._keys = SharedKeys(settings.accounts)
         self._router = Router(OPERATIONS)
         self._extra_routes = tuple(extra_routes)
@@ -79,7 +81,7 @@ class RestApp:
             await self._extra(scope, receive, send)
             return
         guid = self._settings.new_guid()
-        request = Request(scope, receive, self._service, self._settings, guid)
+        request = Request(scope, receive, self._service, self._settings, guid, self._room)
         request.base, request.path = request.origin, request.raw_path
         answer: Answer | None = None
         try:
@@ -88,6 +90,7 @@ class RestApp:
         except ClientGone:
             log.debug("client_gone request=%s path=%s", guid, request.raw_path)
         finally:
+            request.let_go()
             if answer is not None and answer.stream is not None:
                 await answer.stream.close()
 
@@ -99,6 +102,8 @@ class RestApp:
         try:
             if request.raw_path in _PROBES:
                 return await self._probe(request)
+            if request.crowded:
+                raise ServerBusy(Reason="too many connections at once")
             return await self._carry_out(request)
         except Refusal as refusal:
             return self._refused(request, refusal)
@@ -155,6 +160,8 @@ async def _send(request: Request, answer: Answer, send: Send) -> None:
         "Server": "Penstock",
         **answer.headers,
     }
+    if request.crowded:
+        headers["Connection"] = "close"
     if request.headers.get("return-client-request-id", "").lower() == "true":
         client_id = request.headers.get("client-request-id")
         if client_id:

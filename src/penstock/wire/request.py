@@ -15,7 +15,11 @@ from penstock.domain.refusals import (
     RequestBodyTooLarge,
 )
 from penstock.engine.service import Service
+from penstock.wire.room import Room
 from penstock.wire.settings import WireSettings
+
+CROWDED: Final = "crowded"
+"""In the state of a connection that is one too many: only probes are answered on it."""
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -45,12 +49,16 @@ class Request:
         service: Service,
         settings: WireSettings,
         guid: str,
+        room: Room,
     ) -> None:
+        self._room = room
+        self._held_bytes = 0
         self.service = service
         self.settings = settings
         self.guid = guid
         self.receive = receive
         self.method: str = scope["method"]
+        self.crowded = CROWDED in scope.get("state", ())
         self.scheme: str = scope.get("scheme", "http")
         self.raw_path: str = scope["raw_path"].decode("latin-1")
         self.query_text: str = scope["query_string"].decode("latin-1")
@@ -90,8 +98,11 @@ class Request:
         """Read the whole body; refuse it as soon as it is known to be too large."""
         limit = self.settings.body_limit
         declared = self.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared[:20]) > limit:
-            raise RequestBodyTooLarge(MaxLimit=limit)
+        if declared.isdecimal():
+            expected = int(declared[:20])
+            if expected > limit:
+                raise RequestBodyTooLarge(MaxLimit=limit)
+            self._hold(expected)
         parts: list[bytes] = []
         size = 0
         while True:
@@ -102,9 +113,21 @@ class Request:
             size += len(part)
             if size > limit:
                 raise RequestBodyTooLarge(MaxLimit=limit)
+            self._hold(size)
             parts.append(part)
             if not message.get("more_body", False):
                 return b"".join(parts) if len(parts) > 1 else part
+
+    def _hold(self, size_bytes: int) -> None:
+        """Have room for so much in all. Raises ServerBusy when others have it."""
+        if size_bytes > self._held_bytes:
+            self._room.take(size_bytes - self._held_bytes)
+            self._held_bytes = size_bytes
+
+    def let_go(self) -> None:
+        """The request is over: others may have the room that its body took."""
+        self._room.give_back(self._held_bytes)
+        self._held_bytes = 0
 
     async def json_body(self) -> bytes:
         """Read a body that must be JSON. Refuses content types that say it is something else."""

@@ -28,5 +28,6 @@ class WireSettings:
     now_us: Callable[[], int]
     new_guid: Callable[[], str] = _guid
     body_limit: int = MIB
+    bodies_limit: int = 64 * MIB  # bytes of all request bodies that are held at once
     url_limit: int = 16 * 1024
     list_limit: int = 16 * MIB  # bytes of one node's answer to a file listing

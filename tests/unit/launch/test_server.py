@@ -14,6 +14,7 @@ import pytest
 
 from penstock.launch import listeners, server, tls
 from penstock.launch.exits import CannotStart
+from penstock.wire.request import CROWDED
 
 Client = Callable[[listeners.Listeners, asyncio.Event], Awaitable[None]]
 
@@ -28,9 +29,10 @@ class Site:
         if scope["path"] == "/hold":
             self.holding.set()
             await asyncio.Event().wait()
+        said = b"no" if CROWDED in scope["state"] else b"ok"
         headers = [(b"content-length", b"2")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"ok"})
+        await send({"type": "http.response.body", "body": said})
 
 
 async def _served(tmp_path: Path, client: Callable[[listeners.Listeners, Site], Any]) -> float:
@@ -114,6 +116,21 @@ def test_an_idle_connection_does_not_delay_the_stop(tmp_path: Path) -> None:
         return took_s
 
     assert asyncio.run(story()) < 1.0
+
+
+def test_a_connection_too_many_is_marked_and_one_far_too_many_closed(tmp_path: Path) -> None:
+    async def client(sockets: listeners.Listeners, site: Site) -> None:
+        opened = []
+        for number in range(1, 102):
+            reader, writer = await asyncio.open_connection(*sockets.http.getsockname())
+            opened.append(writer)
+            writer.write(REQUEST.replace(b"close", b"keep-alive"))
+            answer = (await reader.read(1000))[-2:]
+            assert answer == (b"ok" if number <= 50 else b"no" if number <= 100 else b"")
+        for writer in opened:
+            writer.close()
+
+    asyncio.run(_served(tmp_path, client))
 
 
 @pytest.mark.parametrize("filler", [b"x-long: " + b"a" * 1000 + b"\r\n", b"a"])
