@@ -198,7 +198,10 @@ class PoolQueue:
 
     def began(self, job_no: int, node_no: int, slots: int) -> None:
         """Count a task that runs already, as after a restart."""
-        self.jobs[job_no].running += 1
+        job = self.jobs[job_no]
+        job.running += 1
+        if job.capped:
+            self._enter(job, fresh=False)
         self._take(node_no, slots)
 
     def ended(self, job_no: int, node_no: int, slots: int) -> None:

@@ -78,6 +78,16 @@ def test_a_hint_is_followed_where_there_is_room() -> None:
     assert [placed.node_no for placed in made.place(5)] == [2, 0]
 
 
+def test_what_ran_before_a_restart_counts_against_the_limit_of_its_job() -> None:
+    made = queue(4)
+    made.put_job(1, 0, 1, open_=True)
+    made.add(1, 7, 1)
+    made.began(1, 0, 1)
+    assert made.place(5) == []
+    made.ended(1, 0, 1)
+    assert [placed.task_no for placed in made.place(5)] == [7]
+
+
 def test_a_job_keeps_its_tasks_when_it_changes_its_queue() -> None:
     made, other = queue(1), queue(1)
     made.put_job(1, 0, -1, open_=False)
