@@ -114,6 +114,9 @@ def _of_pool(facts: Facts) -> Iterator[Reason]:
         yield Reason("PoolDeleting", "The pool is being deleted.", "Create it anew.")
     elif not facts.nodes and not facts.target_nodes:
         yield Reason("PoolEmpty", "The pool has no nodes and its target is 0.", "Resize the pool.")
+    elif not facts.nodes:
+        message = f"The pool has none of its {facts.target_nodes} nodes, and adds none."
+        yield Reason("PoolEmpty", message, "See its resize errors, and resize it.")
     elif facts.slots > facts.slots_per_node:
         yield Reason(
             "TooManySlots",

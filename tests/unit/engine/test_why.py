@@ -29,6 +29,20 @@ def test_from_a_missing_pool_to_a_running_task() -> None:
     play(scenario)
 
 
+def test_a_pool_whose_resize_was_stopped_is_empty_too() -> None:
+    async def scenario(house: House) -> None:
+        await house.job()
+        await house.add("t")
+        spec = PoolSpec(id="pool", vm_size="standard_d2_v3", target_dedicated_nodes=2)
+        await house.engine.add_pool(ACCOUNT, spec)
+        await house.engine.stop_resize(ACCOUNT, "pool", ANY)
+        (reason,) = await house.engine.why(ACCOUNT, "job", "t")
+        assert reason.code == "PoolEmpty"
+        assert "none of its 2 nodes" in reason.message
+
+    play(scenario)
+
+
 def test_slots_and_parallelism() -> None:
     async def scenario(house: House) -> None:
         await house.pool(slots=2)
