@@ -30,6 +30,9 @@ _LONG_LIFE_S: Final = 30.0  # a child that lived so long is started again at onc
 _LONGEST_LOG: Final = 16 << 20
 _KILL_WAIT_S: Final = 1.0  # how long the kernel may take to remove what was killed
 
+# Becomes the command once it is told to, and ends when who should tell it is gone.
+_WHEN_TOLD: Final = ("/bin/sh", "-c", 'read -r told && exec "$@" </dev/null', "child")
+
 
 Undisturbed = Callable[[], AbstractContextManager[None]]
 
@@ -98,12 +101,14 @@ class Keeper:
         return _FIRST_PAUSE_S if lived_s >= _LONG_LIFE_S else self._pause_s
 
     def _spawn(self) -> None:
+        """Start the child. It does nothing before it is on record: were this server killed
+        between the two, nobody would ever find it."""
         child = self.child
         with _open_log(child.log) as output:
             self._own = subprocess.Popen(
-                child.command,
+                (*_WHEN_TOLD, *child.command),
                 env={**os.environ, **child.environment},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -112,6 +117,9 @@ class Keeper:
         self.process = ProcessRecord.of(self._own.pid)
         if self.process is not None:
             self.process.save(child.record)
+        assert self._own.stdin is not None
+        with suppress(BrokenPipeError), self._own.stdin as pipe:  # broken: it was killed already
+            pipe.write(b"go\n")
         log.info("child_started name=%s pid=%d", child.name, self._own.pid)
 
     def _reap(self) -> None:

@@ -11,11 +11,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from penstock.launch.children import retire
 from penstock.launch.processes import ProcessRecord
 from penstock.launch.supervise import Child, Keeper, Supervisor
+from tests.e2e.harness import environment, processes_naming
 
 STUBBORN = """
 import signal, sys, time
@@ -92,6 +94,35 @@ def test_the_next_server_adopts_a_living_child(tmp_path: Path, supervisor: Super
     supervisor.stop(5.0)
     left.forget()
     assert not keeper.child.record.exists()
+
+
+def test_a_child_does_nothing_before_it_is_on_record(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    killed_while_noting = f"""
+import os, signal
+from pathlib import Path
+from penstock.launch.processes import ProcessRecord
+from penstock.launch.supervise import Child, Supervisor
+
+ProcessRecord.save = lambda self, path: os.kill(os.getpid(), signal.SIGKILL)
+child = Child(
+    name="toucher",
+    command=("sh", "-c", "touch {ran}; exec sleep 600"),
+    record=Path("{tmp_path}/record"),
+    log=Path("{tmp_path}/log"),
+)
+Supervisor().start(child)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", killed_while_noting], stdout=subprocess.PIPE, env=environment()
+    ) as server:
+        assert server.wait(timeout=20) == -signal.SIGKILL
+    left = processes_naming(str(ran))
+    _, alive = psutil.wait_procs(left, timeout=5)
+    for process in alive:
+        process.kill()
+    assert alive == []
+    assert not ran.exists()
 
 
 def test_a_stranger_with_the_same_number_is_not_adopted(
