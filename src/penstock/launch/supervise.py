@@ -89,7 +89,10 @@ class Keeper:
             log.warning("child_ended name=%s again_in_s=%.1f", self.child.name, self._pause())
             await asyncio.sleep(self._pause())
             self._pause_s = min(self._pause() * 2, _LONGEST_PAUSE_S)
-            self._spawn()
+            try:
+                self._spawn()
+            except OSError as error:  # such as a full disk, which a server must live through
+                log.error("child_not_started name=%s reason=%s", self.child.name, error.strerror)
 
     def forget(self) -> None:
         """Remove the record of a child that has ended."""
@@ -102,7 +105,7 @@ class Keeper:
 
     def _spawn(self) -> None:
         """Start the child. It does nothing before it is on record: were this server killed
-        between the two, nobody would ever find it."""
+        between the two, nobody would ever find it. Raises OSError where it cannot be recorded."""
         child = self.child
         with _open_log(child.log) as output:
             self._own = subprocess.Popen(
@@ -114,11 +117,12 @@ class Keeper:
                 start_new_session=True,
             )
         self._since = time.monotonic()
-        self.process = ProcessRecord.of(self._own.pid)
-        if self.process is not None:
-            self.process.save(child.record)
         assert self._own.stdin is not None
         with suppress(BrokenPipeError), self._own.stdin as pipe:  # broken: it was killed already
+            process = ProcessRecord.of(self._own.pid)
+            if process is not None:
+                process.save(child.record)
+                self.process = process
             pipe.write(b"go\n")
         log.info("child_started name=%s pid=%d", child.name, self._own.pid)
 

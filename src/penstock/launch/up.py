@@ -7,10 +7,11 @@ first, and the heavy imports of this process happen while those start.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +37,7 @@ _CHILDREN_STOP_WITHIN_S: Final = 2.8
 
 def up(config: Config, root: Path, announce: Announce) -> None:
     """Run everything on this machine until a signal comes. Raises CannotStart."""
-    with ExitStack() as stack:
+    with _full_disk_refused(root), ExitStack() as stack:
         start = _Start(stack, config, root)
         start.supervisor.start(node_host(start.data, config))
         storage = Storage(config.storage or "azurite", start.data, start.supervisor)
@@ -46,7 +47,7 @@ def up(config: Config, root: Path, announce: Announce) -> None:
 
 def serve(config: Config, root: Path, announce: Announce) -> None:
     """Run a server for node hosts elsewhere until a signal comes. Raises CannotStart."""
-    with ExitStack() as stack:
+    with _full_disk_refused(root), ExitStack() as stack:
         start = _Start(stack, config, root)
         retire(start.data.child("node-host"))
         storage = Storage(config.storage or "none", start.data, start.supervisor)
@@ -54,6 +55,17 @@ def serve(config: Config, root: Path, announce: Announce) -> None:
             config.accounts, storage.connection_string, start.data.generated_account
         )
         start.run(users, storage, announce)
+
+
+@contextmanager
+def _full_disk_refused(root: Path) -> Iterator[None]:
+    """Say in a line that there is no space for what a start has to write."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise CannotStart(Exit.FAILED, f"{error.filename or root}: {error.strerror}") from None
 
 
 class _Start:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -123,6 +124,34 @@ Supervisor().start(child)
         process.kill()
     assert alive == []
     assert not ran.exists()
+
+
+def test_a_child_that_cannot_be_recorded_is_tried_again(
+    tmp_path: Path, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, refusals = ProcessRecord.save, [OSError(errno.ENOSPC, "No space left on device")] * 2
+    recorded = asyncio.Event()
+
+    def save_at_last(self: ProcessRecord, path: Path) -> None:
+        if refusals:
+            raise refusals.pop()
+        save(self, path)
+        recorded.set()
+
+    async def story() -> tuple[int, Keeper]:
+        keeper = supervisor.start(sleeper(tmp_path))
+        first = pid_of(keeper)
+        monkeypatch.setattr(ProcessRecord, "save", save_at_last)
+        keeping = asyncio.create_task(supervisor.run())
+        os.kill(first, signal.SIGKILL)
+        await _until(recorded)
+        keeping.cancel()
+        return first, keeper
+
+    first, keeper = asyncio.run(story())
+    assert refusals == []
+    assert pid_of(keeper) != first
+    assert ProcessRecord.load(tmp_path / "sleeper.process") == keeper.process
 
 
 def test_a_stranger_with_the_same_number_is_not_adopted(
