@@ -166,6 +166,14 @@ def agent(
             help="Instead of the others: the data directory of a server on this machine.",
         ),
     ] = None,
+    null: Annotated[
+        bool,
+        typer.Option(
+            "--null",
+            help="Run nothing: tell the server at once that each task succeeded. To measure and "
+            "load a server without processes, files or --data.",
+        ),
+    ] = False,
     config: ConfigFile = None,
     log_level: LogLevel = None,
 ) -> None:
@@ -178,11 +186,13 @@ def agent(
         settings, _ = _settings(config, log_level=log_level)
         from penstock.launch import node_host
 
+        if null and data is not None:
+            raise CannotStart(Exit.USAGE, "--null takes no --data: its nodes have no directories")
         if join is not None:
             if server or token_file or ca_file or data:
                 raise CannotStart(Exit.USAGE, "--join takes no other option of the connection")
-            node_host.join(settings, join)
-        elif server is None or token_file is None or data is None:
+            node_host.join(settings, join, null=null)
+        elif server is None or token_file is None or not (null or data):
             raise CannotStart(Exit.USAGE, "give --server, --token-file and --data, or --join")
         else:
             node_host.dial(settings, server, token_file, data, ca_file)

@@ -14,10 +14,12 @@ from penstock.launch.datadir import read_endpoint
 from penstock.launch.exits import CannotStart, Exit
 
 if TYPE_CHECKING:
+    from penstock.agent.host import NodeHost
+    from penstock.agent.null import NullHost
     from penstock.agent.settings import ServerAddress
 
 
-def join(config: Config, root: Path) -> None:
+def join(config: Config, root: Path, *, null: bool) -> None:
     """Host nodes for the server of a data directory on this machine, wherever it listens now."""
     from penstock.agent.settings import ServerAddress
 
@@ -25,11 +27,17 @@ def join(config: Config, root: Path) -> None:
         found = read_endpoint(root)
         return ServerAddress(found.url) if found else None
 
-    _run(config, root / "node-host", locate, _token(root / "agent.token"))
+    data = None if null else root / "node-host"
+    _run(config, data, locate, _token(root / "agent.token"))
 
 
-def dial(config: Config, url: str, token_file: Path, data: Path, ca_file: Path | None) -> None:
-    """Host nodes for the server at `url`. Raises CannotStart when the words make no sense."""
+def dial(
+    config: Config, url: str, token_file: Path, data: Path | None, ca_file: Path | None
+) -> None:
+    """Host nodes for the server at `url`; without a `data` directory, nodes that run nothing.
+
+    Raises CannotStart when the words make no sense.
+    """
     from penstock.agent.settings import ServerAddress
 
     parts = urlsplit(url)
@@ -42,11 +50,24 @@ def dial(config: Config, url: str, token_file: Path, data: Path, ca_file: Path |
 
 
 def _run(
-    config: Config, data: Path, locate: Callable[[], ServerAddress | None], token: str
+    config: Config, data: Path | None, locate: Callable[[], ServerAddress | None], token: str
 ) -> None:
     import uvloop
 
-    from penstock.agent.host import HostBusy, NodeHost
+    from penstock.agent.host import HostBusy
+
+    host = _host(config, data, locate, token) if data else _null_host(config, locate, token)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            runner.run(host.run())
+        except HostBusy as reason:
+            raise CannotStart(Exit.IN_USE, str(reason)) from None
+
+
+def _host(
+    config: Config, data: Path, locate: Callable[[], ServerAddress | None], token: str
+) -> NodeHost:
+    from penstock.agent.host import NodeHost
     from penstock.agent.settings import AgentSettings
 
     data.mkdir(parents=True, exist_ok=True)
@@ -60,11 +81,13 @@ def _run(
         max_output_bytes=config.max_output_bytes,
         min_free_bytes=config.min_free_bytes,
     )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        try:
-            runner.run(NodeHost(settings).run())
-        except HostBusy as reason:
-            raise CannotStart(Exit.IN_USE, str(reason)) from None
+    return NodeHost(settings)
+
+
+def _null_host(config: Config, locate: Callable[[], ServerAddress | None], token: str) -> NullHost:
+    from penstock.agent.null import NullHost
+
+    return NullHost(locate, token, config.orphan_after_s)
 
 
 def _token(file: Path) -> str:

@@ -50,6 +50,8 @@ def test_the_first_help_says_where_to_start_and_what_exit_codes_mean() -> None:
         (["agent"], "give --server, --token-file and --data, or --join"),
         (["agent", "--join", "/d", "--server", "http://a"], "--join takes no other option"),
         (["agent", "--server", "a:1", "--token-file", "/t", "--data", "/d"], "http://host:port"),
+        (["agent", "--null"], "give --server, --token-file and --data, or --join"),
+        (["agent", "--null", "--join", "/d", "--data", "/e"], "--null takes no --data"),
         (["agent", "--join", "/nowhere"], "no token of the server in /nowhere/agent.token"),
         (["up", "--port", "70000"], "--port: Expected `int` <= 65535"),
         (["up", "--config", "/nowhere.toml"], "/nowhere.toml: No such file"),
