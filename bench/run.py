@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import adding, latency, throughput
+from bench import adding, latency, null, throughput
 from bench.report import RESULTS, Report, append, show
 
 BENCHMARKS: Mapping[str, Callable[[], Report]] = {
     "throughput": throughput.run,
     "latency": latency.run,
     "adding": adding.run,
+    "null": null.run,
 }
 
 

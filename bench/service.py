@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from bench.floor import scratch
-from tests.e2e.harness import Penstock
+from tests.e2e.harness import Penstock, agent
 from tests.e2e.signing import Wire
 from tests.e2e.things import pool_options
 from tests.e2e.waiting import eventually
@@ -41,6 +47,32 @@ class Bench:
             Wire.to(service.ready) as wire,
         ):
             yield cls(service, wire)
+
+    @classmethod
+    @contextmanager
+    def with_null_hosts(cls, hosts: int = 1) -> Iterator[Bench]:
+        """Start one whose nodes run nothing, so that only the server is measured."""
+        with (
+            scratch() as root,
+            Penstock(root / "data", verb="serve") as service,
+            ExitStack() as stack,
+            Wire.to(service.ready) as wire,
+        ):
+            for number in range(hosts):
+                log = root / f"host{number}.log"
+                stack.enter_context(agent("--null", "--join", str(service.data), log=log))
+            yield cls(service, wire)
+
+    @property
+    def database(self) -> Path:
+        """The file of the store."""
+        return self.service.data / "store" / "penstock.db"
+
+    def cpu_s(self) -> float:
+        """The processor time of the server's process up to now, the kernel's part included."""
+        after_name = Path(f"/proc/{self.service.ready.pid}/stat").read_text().rpartition(")")[2]
+        user, system = after_name.split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def call(self, method: str, path: str, body: Any = None, expect: int = 200) -> Any:
         """Send a request; raises Refused where the status is another one."""
@@ -82,3 +114,33 @@ def collections(count: int, command: str = "/bin/true") -> Sequence[dict[str, An
     """Bodies that add `count` tasks by the hundred."""
     tasks = [{"id": f"t{number:06d}", "commandLine": command} for number in range(count)]
     return [{"value": tasks[first : first + COLLECTION]} for first in range(0, count, COLLECTION)]
+
+
+def pour(bench: Bench, job: str, bodies: Iterable[dict[str, Any]], connections: int) -> float:
+    """Add collections over so many connections at once; give the seconds until all are answered.
+
+    Raises Refused where a task was not added.
+    """
+    path = f"/jobs/{job}/addtaskcollection"
+    waiting: SimpleQueue[bytes] = SimpleQueue()
+    for body in bodies:
+        waiting.put(json.dumps(body).encode())
+
+    def add(wire: Wire) -> None:
+        while True:
+            try:
+                body = waiting.get_nowait()
+            except Empty:
+                return
+            answer = wire.send("POST", path, body)
+            if answer.status_code != 200 or b"clienterror" in answer.content:
+                raise Refused(f"{answer.status_code} {answer.text[:500]}")
+
+    with ExitStack() as stack:
+        wires = [stack.enter_context(Wire.to(bench.service.ready)) for _ in range(connections)]
+        for wire in wires:
+            wire.send("GET", f"/jobs/{job}")  # connect before the clock runs
+        began = time.perf_counter()
+        with ThreadPoolExecutor(connections) as threads:
+            list(threads.map(add, wires))
+        return time.perf_counter() - began
