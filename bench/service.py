@@ -94,10 +94,10 @@ class Bench:
         eventually(idle, READY_S, f"{nodes} idle nodes")
         return pool_id
 
-    def job(self, pool_id: str) -> str:
-        """Make a job on a pool, which need not exist."""
+    def job(self, pool_id: str, **more: Any) -> str:
+        """Make a job on a pool, which need not exist; `more` as on the wire."""
         job_id = f"job{next(self.numbers)}"
-        self.call("POST", "/jobs", {"id": job_id, "poolInfo": {"poolId": pool_id}}, 201)
+        self.call("POST", "/jobs", {"id": job_id, "poolInfo": {"poolId": pool_id}, **more}, 201)
         return job_id
 
     def remove(self, job_id: str) -> None:
