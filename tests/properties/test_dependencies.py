@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.domain.specs.task import Dependencies, TaskIdRange
-from penstock.scheduler.dependencies import DependencyBook, Numbers
+from penstock.scheduler.dependencies import DependencyBook
+from penstock.scheduler.numbers import BLOCK_BITS, Numbers
+
+MOST = 5 << BLOCK_BITS
+NUMBERS = st.integers(0, MOST) | st.builds(
+    lambda block, offset: max(0, (block << BLOCK_BITS) + offset),
+    st.integers(0, 4),
+    st.integers(-2, 2),
+)
 
 NAMES = st.sampled_from(["a", "B", "c", "1", "2", "3", "4", "5", "6"])
 RANGES = st.tuples(st.integers(1, 6), st.integers(0, 3)).map(
@@ -89,14 +97,25 @@ def test_what_a_gone_task_has_released_stays_released(steps: list[tuple[str, Any
             book = anew
 
 
-@given(added=st.lists(st.integers(0, 12)), removed=st.lists(st.integers(0, 12)))
-def test_numbers_are_a_set_that_knows_its_gaps(added: list[int], removed: list[int]) -> None:
-    numbers, model = Numbers(), set(added) - set(removed)
-    for number in added:
-        numbers.add(number)
+@settings(max_examples=300)
+@given(
+    spans=st.lists(st.tuples(NUMBERS, NUMBERS), max_size=4),
+    removed=st.lists(NUMBERS, max_size=6),
+    asked=st.lists(st.tuples(NUMBERS, NUMBERS), max_size=6),
+)
+def test_numbers_are_a_set_that_knows_its_gaps(
+    spans: list[tuple[int, int]], removed: list[int], asked: list[tuple[int, int]]
+) -> None:
+    numbers, model = Numbers(), set[int]()
+    for start, end in spans:
+        for number in range(start, end + 1):
+            numbers.add(number)
+            model.add(number)
     for number in removed:
         numbers.discard(number)
-    assert {number for number in range(14) if number in numbers} == model
+        model.discard(number)
+    assert {number for number in range(MOST + 1) if number in numbers} == model
     assert len(numbers) == len(model)
-    for start in range(14):
-        assert numbers.missing(start) == next(n for n in range(start, 99) if n not in model)
+    for start, end in asked:
+        missing = [number for number in range(start, end + 1) if number not in model]
+        assert numbers.last_missing(start, end) == (missing[-1] if missing else None)

@@ -73,9 +73,9 @@ def test_dependencies_are_named() -> None:
         assert reason.code == "DependencyUnfinished"
         assert "'Parent'" in reason.message
         assert await codes(house, "heir") == ["DependencyMissing"]
-        await house.add("004", required_slots=2)
+        await house.add("005", required_slots=2)
         (reason,) = await house.engine.why(ACCOUNT, "job", "heir")
-        assert "'004', which is active" in reason.message
+        assert "'005', which is active" in reason.message
         await house.host.end((await house.runs())["Parent"], exit_code=1)
         assert (await codes(house, "child"))[0] == "DependencyFailed"
 
