@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from enum import StrEnum
 
 
@@ -16,12 +17,13 @@ class FreeNodes:
     """Nodes that may be given tasks, in one bucket per number of free slots.
 
     `_mask` has bit k set when bucket k is not empty, so that the fullest or emptiest node with
-    enough room is a bit operation away. A bucket is a dict for its order: first in, first out.
+    enough room is a bit operation away. A bucket is first in, first out, from the middle too: a
+    plain dict would look over all that left it before it finds its first.
     """
 
     def __init__(self) -> None:
         self._free: dict[int, int] = {}
-        self._buckets: dict[int, dict[int, None]] = {}
+        self._buckets: dict[int, OrderedDict[int, None]] = {}
         self._mask = 0
 
     def __contains__(self, node_no: int) -> bool:
@@ -46,9 +48,12 @@ class FreeNodes:
         """
         self.close(node_no)
         self._free[node_no] = free
-        self._buckets.setdefault(free, {})[node_no] = None
-        if free > 0:
-            self._mask |= 1 << free
+        bucket = self._buckets.get(free)
+        if bucket is None:
+            bucket = self._buckets[free] = OrderedDict()
+            if free > 0:
+                self._mask |= 1 << free
+        bucket[node_no] = None
 
     def close(self, node_no: int) -> None:
         """Let a node be given no more tasks."""
