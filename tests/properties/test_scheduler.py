@@ -22,7 +22,7 @@ class Scheduling(RuleBasedStateMachine):
         self.slots: dict[int, int] = {}  # of open nodes
         self.most_ahead: dict[int, int] = {}  # by node: the most that was ever allowed
         self.running: list[Placement] = []
-        self.waiting: dict[int, int] = {}  # task: job
+        self.waiting: dict[int, tuple[int, int]] = {}  # task: job and slots
         self.last_task = 0
         for number in range(1, 5):
             self.put_job(number, 0, -1, True)
@@ -41,7 +41,7 @@ class Scheduling(RuleBasedStateMachine):
     def add(self, number: int, slots: int, count: int) -> None:
         for _ in range(count):
             self.last_task += 1
-            self.waiting[self.last_task] = number
+            self.waiting[self.last_task] = (number, slots)
             self.queue.add(number, self.last_task, slots)
             self.model.add(number, self.last_task, slots)
 
@@ -49,18 +49,20 @@ class Scheduling(RuleBasedStateMachine):
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
         task = data.draw(st.sampled_from(sorted(self.waiting)))
-        number = self.waiting.pop(task)
-        self.queue.remove(number, task)
+        number, slots = self.waiting.pop(task)
+        self.queue.remove(number, task, slots)
         self.model.remove(number, task)
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data(), slots=st.integers(1, 5))
     def remove_and_come_back(self, data: st.DataObject, slots: int) -> None:
         task = data.draw(st.sampled_from(sorted(self.waiting)))
-        number = self.waiting[task]
-        for queue in (self.queue, self.model):
-            queue.remove(number, task)
-            queue.add(number, task, slots)
+        number, before = self.waiting[task]
+        self.waiting[task] = (number, slots)
+        self.queue.remove(number, task, before)
+        self.model.remove(number, task)
+        self.queue.add(number, task, slots)
+        self.model.add(number, task, slots)
 
     @rule(node=NODES, slots=st.integers(1, 4))
     def open_node(self, node: int, slots: int) -> None:

@@ -383,7 +383,7 @@ class State:
     def _forget_waiting(self, task: TaskRecord) -> None:
         book = self.books.get(task.job_no)
         if book is None or not book.remove(task.no):
-            self.queue_of(task.job_no).remove(task.job_no, task.no)
+            self.queue_of(task.job_no).remove(task.job_no, task.no, task.slots)
 
     def _give(self, task: TaskRecord) -> None:
         self.job_given.setdefault(task.job_no, {})[task.no] = None

@@ -8,13 +8,14 @@ nothing to run starts at the level of the others instead of claiming all it did 
 
 Jobs stand in one heap per least number of slots that any of their tasks needs, so a pass never
 meets a job that has nothing to fit into the largest gap. Entries that no longer count are left in
-the heaps and dropped when they surface.
+the heaps, and tasks that wait no more in their lines; they are dropped when they surface, or all
+at once when they have become the greater part.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 import msgspec
 
@@ -37,20 +38,67 @@ ANY_ROOM = 1 << 30
 _Entry = tuple[int, int, int]  # (-priority, served, job number): the smallest goes first
 
 
+class _Line:
+    """Tasks in the order they came. One that left the middle of it may come back at its end."""
+
+    __slots__ = ("_gone", "_hidden", "_tasks")
+
+    def __init__(self) -> None:
+        self._tasks: deque[int] = deque()
+        self._gone: dict[int, int] = {}  # how many of a task's places, the first ones, are void
+        self._hidden = 0  # void places in all
+
+    def append(self, task_no: int) -> None:
+        self._tasks.append(task_no)
+
+    def head(self) -> int | None:
+        """The first task; None when there is none."""
+        tasks = self._tasks
+        while self._hidden and tasks and self._is_void(tasks[0]):
+            tasks.popleft()
+        return tasks[0] if tasks else None
+
+    def pop(self) -> None:
+        """Take the task out that `head` gave."""
+        self._tasks.popleft()
+
+    def remove(self, task_no: int) -> None:
+        """Take out a task from anywhere."""
+        self._gone[task_no] = self._gone.get(task_no, 0) + 1
+        self._hidden += 1
+        if self._hidden > _FEW and self._hidden * 2 > len(self._tasks):
+            self._tasks = deque(task for task in self._tasks if not self._is_void(task))
+
+    def _is_void(self, task_no: int) -> bool:
+        """Whether the next place of a task is void; asked once for each, in order."""
+        places = self._gone.get(task_no)
+        if places is None:
+            return False
+        self._hidden -= 1
+        if places > 1:
+            self._gone[task_no] = places - 1
+        else:
+            del self._gone[task_no]
+        return True
+
+
+_FEW = 64
+"""What is not worth tidying up."""
+
+
 class WaitingJob:
     """The ready tasks of one job, by the slots they need."""
 
     __slots__ = (
         "cap",
         "entry",
-        "gone",
         "hints",
         "job_no",
+        "lines",
         "open",
         "priority",
         "running",
         "served",
-        "tasks",
         "waiting",
     )
 
@@ -62,50 +110,41 @@ class WaitingJob:
         self.waiting = 0
         self.served = 0
         self.open = False
-        self.tasks: dict[int, deque[int]] = {}
-        self.gone: set[int] = set()  # removed, but still in a deque
+        self.lines: dict[int, _Line] = {}  # by the slots that their tasks need
         self.hints: dict[int, int] = {}  # task: node it would like
-        self.entry: tuple[int, _Entry] | None = None
+        self.entry: tuple[int, _Entry] | None = None  # by least slots; it is in that heap
 
     def add(self, task_no: int, slots: int, hint: int | None) -> None:
-        if task_no in self.gone:  # came back before its old place surfaced
-            self._purge()
-        self.tasks.setdefault(slots, deque()).append(task_no)
+        line = self.lines.get(slots)
+        if line is None:
+            line = self.lines[slots] = _Line()
+        line.append(task_no)
         self.waiting += 1
         if hint is not None:
             self.hints[task_no] = hint
 
-    def _purge(self) -> None:
-        for queue in self.tasks.values():
-            kept = [task_no for task_no in queue if task_no not in self.gone]
-            queue.clear()
-            queue.extend(kept)
-        self.gone.clear()
-
-    def remove(self, task_no: int) -> None:
-        self.gone.add(task_no)
+    def remove(self, task_no: int, slots: int) -> None:
+        self.lines[slots].remove(task_no)
         self.hints.pop(task_no, None)
         self.waiting -= 1
 
     def least(self) -> int | None:
         """The fewest slots that a waiting task needs; None when none waits."""
-        for slots in sorted(self.tasks):
-            queue = self.tasks[slots]
-            while queue and queue[0] in self.gone:
-                self.gone.discard(queue.popleft())
-            if queue:
+        while self.lines:
+            slots = min(self.lines)
+            if self.lines[slots].head() is not None:
                 return slots
-            del self.tasks[slots]
+            del self.lines[slots]
         return None
 
     def oldest(self, room: int) -> tuple[int, int] | None:
         """The oldest waiting task that fits into `room`, with its slots."""
         best: tuple[int, int] | None = None
-        for slots, queue in self.tasks.items():
-            while queue and queue[0] in self.gone:
-                self.gone.discard(queue.popleft())
-            if queue and slots <= room and (best is None or queue[0] < best[0]):
-                best = (queue[0], slots)
+        for slots, line in self.lines.items():
+            if slots <= room:
+                head = line.head()
+                if head is not None and (best is None or head < best[0]):
+                    best = (head, slots)
         return best
 
     @property
@@ -123,7 +162,7 @@ class PoolQueue:
         self.soon = FreeNodes()  # by the slots that may be sent ahead; only where some may
         self._ahead: dict[int, int] = {}  # by node: slots that may be sent ahead in all
         self.jobs: dict[int, WaitingJob] = {}
-        self._turns: dict[int, list[tuple[_Entry, int]]] = {}  # by least slots; entry, job
+        self._turns: dict[int, list[_Entry]] = {}  # heaps, by least slots
         self._level: dict[int, int] = {}  # by priority: what the last served job had
 
     # --- nodes -------------------------------------------------------------------------------
@@ -189,10 +228,10 @@ class PoolQueue:
         if job.entry is None or slots < job.entry[0]:
             self._enter(job, fresh=fresh)
 
-    def remove(self, job_no: int, task_no: int) -> None:
-        """Let a task wait no more."""
+    def remove(self, job_no: int, task_no: int, slots: int) -> None:
+        """Let a task wait no more. `slots` are those that it was added with."""
         job = self.jobs[job_no]
-        job.remove(task_no)
+        job.remove(task_no, slots)
         if job.entry is not None and job.least() != job.entry[0]:
             self._enter(job, fresh=False)
 
@@ -218,20 +257,28 @@ class PoolQueue:
 
     def _enter(self, job: WaitingJob, *, fresh: bool) -> None:
         """Give the job its place among the turns, or none if nothing of it may start."""
-        job.entry = None
         least = job.least() if job.open and not job.capped else None
         if least is None:
+            job.entry = None
             return
         if fresh:
             job.served = max(job.served, self._level.get(job.priority, 0))
         served = 0 if self.oldest_first else job.served
-        entry = (-job.priority, served, job.job_no)
-        job.entry = (least, entry)
-        heappush(self._turns.setdefault(least, []), (entry, job.job_no))
+        place = (least, (-job.priority, served, job.job_no))
+        if job.entry != place:
+            job.entry = place
+            self._push(*place)
+
+    def _push(self, least: int, entry: _Entry) -> None:
+        heap = self._turns.setdefault(least, [])
+        if len(heap) > 2 * len(self.jobs) + _FEW:
+            heap[:] = [other for other in set(heap) if self._counts(least, other)]
+            heapify(heap)
+        heappush(heap, entry)
 
     def _next(self, room: int) -> WaitingJob | None:
         """The job whose turn it is, among those with a task that fits into `room`."""
-        best: tuple[_Entry, int] | None = None
+        best: _Entry | None = None
         for least in list(self._turns):
             if least > room:
                 continue
@@ -242,11 +289,11 @@ class PoolQueue:
                 del self._turns[least]
             elif best is None or heap[0] < best:
                 best = heap[0]
-        return None if best is None else self.jobs[best[1]]
+        return None if best is None else self.jobs[best[2]]
 
-    def _counts(self, least: int, top: tuple[_Entry, int]) -> bool:
-        job = self.jobs.get(top[1])
-        return job is not None and job.entry == (least, top[0])
+    def _counts(self, least: int, entry: _Entry) -> bool:
+        job = self.jobs.get(entry[2])
+        return job is not None and job.entry == (least, entry)
 
     def next_priority(self) -> int | None:
         """The priority of the job whose turn it would be if there were room."""
@@ -278,7 +325,7 @@ class PoolQueue:
         else:
             node_no = nodes.choose(slots, self.fill if nodes is self.nodes else Fill.SPREAD)
         assert node_no is not None, "there was room, and now there is none"
-        job.tasks[slots].popleft()
+        job.lines[slots].pop()
         job.waiting -= 1
         job.running += 1
         self._take(node_no, slots)

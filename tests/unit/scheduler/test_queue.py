@@ -112,3 +112,43 @@ def test_free_nodes_know_the_largest_gap() -> None:
     nodes.take(1, 3)
     assert nodes.most == 0
     assert nodes.choose(1, Fill.PACK) is None
+
+
+def test_a_job_that_is_put_again_and_again_stands_in_the_turns_about_once() -> None:
+    made = queue(1)
+    made.put_job(1, 0, -1, open_=True)
+    made.put_job(2, 0, -1, open_=True)
+    made.add(1, 1, 1)
+    made.add(2, 2, 1)
+    for number in range(10_000):
+        made.put_job(1, number % 5, -1, open_=True)
+    assert sum(len(heap) for heap in made._turns.values()) < 200
+    assert [placed.task_no for placed in made.place(2)] == [1]
+
+
+def test_tasks_that_left_a_line_are_forgotten_though_its_first_one_stays() -> None:
+    made = queue(1)
+    made.put_job(1, 0, -1, open_=True)
+    made.add(1, 0, 1)
+    for number in range(1, 10_000):
+        made.add(1, number, 1)
+        made.remove(1, number, 1)
+    (line,) = made.jobs[1].lines.values()
+    assert len(line._tasks) < 200
+
+
+def test_what_leaves_and_comes_back_many_times_goes_to_the_end_each_time() -> None:
+    made = queue(1)
+    made.put_job(1, 0, -1, open_=True)
+    for number in range(200):
+        made.add(1, number, 1)
+    for _ in range(3):
+        for number in range(100):
+            made.remove(1, number, 1)
+            made.add(1, number, 1)
+    found = []
+    for _ in range(200):
+        (placed,) = made.place(1)
+        found.append(placed.task_no)
+        made.ended(1, placed.node_no, 1)
+    assert found == [*range(100, 200), *range(100)]
