@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import adding, latency, null, throughput
+from bench import adding, core, latency, null, throughput
 from bench.report import RESULTS, Report, append, show
 
 BENCHMARKS: Mapping[str, Callable[[], Report]] = {
@@ -14,6 +14,7 @@ BENCHMARKS: Mapping[str, Callable[[], Report]] = {
     "latency": latency.run,
     "adding": adding.run,
     "null": null.run,
+    "core": core.run,
 }
 
 
