@@ -152,3 +152,4 @@ def test_what_leaves_and_comes_back_many_times_goes_to_the_end_each_time() -> No
         found.append(placed.task_no)
         made.ended(1, placed.node_no, 1)
     assert found == [*range(100, 200), *range(100)]
+    assert made.place(1) == []
