@@ -411,12 +411,20 @@ def _is_open(node: NodeRecord, state: State) -> bool:
 
 def _queued(state: State, job: JobRecord) -> tuple[Any, ...]:
     mine = state.queue_of(job.no).jobs[job.no]
-    tasks = {
-        slots: sorted(no for no in queue if no not in mine.gone)
-        for slots, queue in mine.tasks.items()
-    }
+    tasks = {slots: sorted(_in_line(line)) for slots, line in mine.lines.items()}
     found = {slots: numbers for slots, numbers in tasks.items() if numbers}
     return mine.waiting, mine.running, mine.priority, mine.cap, mine.open, found
+
+
+def _in_line(line: Any) -> list[int]:
+    """The tasks of a line, of which the first places of some are void."""
+    void, found = Counter(line._gone), list[int]()
+    for task_no in line._tasks:
+        if void[task_no]:
+            void[task_no] -= 1
+        else:
+            found.append(task_no)
+    return found
 
 
 def _blocked(state: State, job: JobRecord) -> set[int]:
