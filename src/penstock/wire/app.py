@@ -71,6 +71,7 @@ class RestApp:
         self._settings = settings
         self._ready = ready
         self._room = Room(settings.bodies_limit)
+        self._lists = asyncio.Semaphore(settings.lists_at_once)
         self._keys = SharedKeys(settings.accounts)
         self._router = Router(OPERATIONS)
         self._extra_routes = tuple(extra_routes)
@@ -81,7 +82,9 @@ class RestApp:
             await self._extra(scope, receive, send)
             return
         guid = self._settings.new_guid()
-        request = Request(scope, receive, self._service, self._settings, guid, self._room)
+        request = Request(
+            scope, receive, self._service, self._settings, guid, self._room, self._lists
+        )
         request.base, request.path = request.origin, request.raw_path
         answer: Answer | None = None
         try:

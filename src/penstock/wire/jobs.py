@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from penstock.domain.instants import etag_text, instant_text
 from penstock.domain.records import Counts, JobRecord
 from penstock.domain.refusals import JobNotFound
-from penstock.wire.answers import Answer, Document, created, done, many, one, without_none
+from penstock.wire.answers import Answer, Document, created, done, listed, one, without_none
 from penstock.wire.conditional import conditions
 from penstock.wire.job_specs import (
     disable_from_wire,
@@ -36,9 +38,10 @@ async def list_jobs(request: Request) -> Answer:
     """GET /jobs"""
     check_expand(request)
     query = query_of(request, "jobs")
-    found = await request.service.store.list_jobs(request.account, query)
-    page, link = cut(request, query, found, lambda job: job.id)
-    return many(request, "jobs", [shown_job(request, job) for job in page], link)
+    async with request.lists:
+        found = await request.service.store.list_jobs(request.account, query)
+        page, link = cut(request, query, found, lambda job: job.id)
+        return await listed(request, "jobs", page, partial(shown_job, request), link)
 
 
 async def job_of(request: Request) -> JobRecord:

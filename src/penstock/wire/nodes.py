@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from penstock.domain.instants import instant_text
 from penstock.domain.records import NodeRecord, PoolRecord, RecentTask, StartTaskInfo
 from penstock.domain.refusals import NodeNotFound
-from penstock.wire.answers import Answer, Document, many, one, without_none
+from penstock.wire.answers import Answer, Document, listed, one, without_none
 from penstock.wire.paging import cut, query_of
 from penstock.wire.pools import pool_of
 from penstock.wire.request import Request
@@ -22,10 +24,11 @@ from penstock.wire.shown import (
 async def list_nodes(request: Request) -> Answer:
     """GET /pools/{pool}/nodes"""
     query = query_of(request, "nodes")
-    pool = await pool_of(request)
-    found = await request.service.store.list_nodes(pool.no, query)
-    page, link = cut(request, query, found, lambda node: node.id)
-    return many(request, "nodes", [shown_node(request, pool, node) for node in page], link)
+    async with request.lists:
+        pool = await pool_of(request)
+        found = await request.service.store.list_nodes(pool.no, query)
+        page, link = cut(request, query, found, lambda node: node.id)
+        return await listed(request, "nodes", page, partial(shown_node, request, pool), link)
 
 
 async def node_of(request: Request) -> tuple[PoolRecord, NodeRecord]:

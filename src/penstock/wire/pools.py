@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from penstock.domain.instants import etag_text, instant_text
 from penstock.domain.records import PoolRecord
 from penstock.domain.refusals import PoolNotFound
 from penstock.domain.sizes import size_of
-from penstock.wire.answers import Answer, Document, created, done, many, one, without_none
+from penstock.wire.answers import Answer, Document, created, done, listed, one, without_none
 from penstock.wire.conditional import conditions
 from penstock.wire.paging import cut, query_of
 from penstock.wire.pool_specs import (
@@ -32,9 +34,10 @@ async def list_pools(request: Request) -> Answer:
     """GET /pools"""
     check_expand(request)
     query = query_of(request, "pools")
-    found = await request.service.store.list_pools(request.account, query)
-    page, link = cut(request, query, found, lambda pool: pool.id)
-    return many(request, "pools", [shown_pool(request, pool) for pool in page], link)
+    async with request.lists:
+        found = await request.service.store.list_pools(request.account, query)
+        page, link = cut(request, query, found, lambda pool: pool.id)
+        return await listed(request, "pools", page, partial(shown_pool, request), link)
 
 
 async def pool_of(request: Request) -> PoolRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import cached_property
@@ -50,7 +51,9 @@ class Request:
         settings: WireSettings,
         guid: str,
         room: Room,
+        lists: asyncio.Semaphore,
     ) -> None:
+        self.lists = lists  # to be held while a page of a list is made
         self._room = room
         self._held_bytes = 0
         self.service = service

@@ -30,4 +30,5 @@ class WireSettings:
     body_limit: int = MIB
     bodies_limit: int = 64 * MIB  # bytes of all request bodies that are held at once
     url_limit: int = 16 * 1024
+    lists_at_once: int = 4  # pages of lists that are made at a time; more wait for their turn
     list_limit: int = 16 * MIB  # bytes of one node's answer to a file listing

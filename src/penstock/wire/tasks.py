@@ -16,6 +16,7 @@ from penstock.wire.answers import (
     done,
     encoded,
     error_part,
+    listed,
     many,
     one,
 )
@@ -83,10 +84,13 @@ async def list_tasks(request: Request) -> Answer:
     """GET /jobs/{job}/tasks"""
     check_expand(request)
     query = query_of(request, "tasks")
-    job = await job_of(request)
-    found = await request.service.store.list_tasks(job.no, query)
-    page, link = cut(request, query, found, lambda row: row[0].id)
-    return many(request, "tasks", [shown_task(request, job, *row) for row in page], link)
+    async with request.lists:
+        job = await job_of(request)
+        found = await request.service.store.list_tasks(job.no, query)
+        page, link = cut(request, query, found, lambda row: row[0].id)
+        return await listed(
+            request, "tasks", page, lambda row: shown_task(request, job, *row), link
+        )
 
 
 async def task_of(request: Request) -> tuple[JobRecord, TaskRecord, bytes]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
 from penstock.domain.refusals import ServerBusy
+from penstock.wire.answers import SHOWN_AT_ONCE, Answer, listed
 from penstock.wire.app import make_app
 from penstock.wire.request import CROWDED
 from penstock.wire.room import Room
@@ -98,3 +100,45 @@ def test_over_a_connection_too_many_only_probes_are_answered() -> None:
     assert (refused.headers["retry-after"], refused.headers["connection"]) == ("1", "close")
     for probe in ("/alive", "/ready"):
         assert asyncio.run(ask(probe)).status_code == 200
+
+
+def test_others_go_on_while_a_long_page_is_made() -> None:
+    asked: Any = SimpleNamespace(query={"$select": "id"}, base="http://h")
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def story() -> Answer:
+        other = asyncio.create_task(others())
+        page = await listed(asked, "tasks", range(1000), lambda n: {"id": n, "x": 1}, None)
+        other.cancel()
+        return page
+
+    answer = asyncio.run(story())
+    assert json.loads(answer.body)["value"] == [{"id": number} for number in range(1000)]
+    assert turns >= 1000 / SHOWN_AT_ONCE
+
+
+def test_only_so_many_pages_are_made_at_a_time() -> None:
+    edge = Edge()
+    making = most = 0
+    list_jobs = edge.service.store.list_jobs
+
+    async def slowly(*arguments: Any) -> Any:
+        nonlocal making, most
+        making += 1
+        most = max(most, making)
+        await asyncio.sleep(0)
+        making -= 1
+        return await list_jobs(*arguments)
+
+    async def story() -> list[httpx.Response]:
+        edge.service.store.list_jobs = slowly  # type: ignore[method-assign, assignment]
+        return await asyncio.gather(*(edge.send_json("GET", "/jobs") for _ in range(12)))
+
+    assert {answer.status_code for answer in asyncio.run(story())} == {200}
+    assert most == edge.settings.lists_at_once
