@@ -75,7 +75,8 @@ def run() -> Report:
         f"{IDLE:,} in turn idle, {BUSY:,} busy",
         [
             *(figure for group in figures for figure in group),
-            *_ratios(idle),
+            *_ratios("", idle),
+            *_ratios(", busy", busy),
             Figure(name="passed while busy", value=passed_s, unit="/s"),
         ],
     )
@@ -96,8 +97,8 @@ def _figures(
     ]
 
 
-def _ratios(idle: Samples) -> list[Figure]:
-    """How many times its floor each takes at p50."""
+def _ratios(when: str, found: Samples) -> list[Figure]:
+    """How many times its floor each takes at p50, both measured at the same time."""
     floors = {
         RUNNING: ("bare commit", "bare spawn"),
         COMPLETED: ("bare commit",),
@@ -106,10 +107,10 @@ def _ratios(idle: Samples) -> list[Figure]:
     }
     figures = []
     for name, parts in floors.items():
-        least = sum(statistics.median(idle[part]) for part in parts)
+        least = sum(statistics.median(found[part]) for part in parts)
         what = " and ".join(part.removeprefix("bare ") for part in parts)
-        ratio = statistics.median(idle[name]) / least
-        figures.append(Figure(name=f"{name}, p50, of a bare {what}", value=ratio, unit="x"))
+        ratio = statistics.median(found[name]) / least
+        figures.append(Figure(name=f"{name}{when}, p50, of a bare {what}", value=ratio, unit="x"))
     return figures
 
 
