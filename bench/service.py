@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -101,13 +102,18 @@ class Bench:
         return job_id
 
     def remove(self, job_id: str) -> None:
-        """Delete a job and wait until it is gone, so that it does not disturb what follows."""
-        self.call("DELETE", f"/jobs/{job_id}", expect=202)
+        """Delete a job and wait until nothing of it is on disk, where it would be in the way."""
+        path = f"file:{self.database}?mode=ro"
+        with closing(sqlite3.connect(path, uri=True)) as database:
+            (no,) = database.execute("SELECT no FROM job WHERE key = ?", (job_id,)).fetchone()
+            self.call("DELETE", f"/jobs/{job_id}", expect=202)
 
-        def gone() -> bool:
-            return self.wire.send("GET", f"/jobs/{job_id}").status_code == 404
+            def gone() -> bool:
+                left = database.execute("SELECT 1 FROM task WHERE job_no = ? LIMIT 1", (no,))
+                known = self.wire.send("GET", f"/jobs/{job_id}").status_code != 404
+                return not known and left.fetchone() is None
 
-        eventually(gone, GONE_S, f"the end of {job_id}")
+            eventually(gone, GONE_S, f"the end of {job_id}")
 
 
 def collections(count: int, command: str = "/bin/true") -> Sequence[dict[str, Any]]:
