@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -34,8 +34,10 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a storage account is linked to this Batch account."""
         return account in self.storage_accounts
 
-    def container_urls(self, account: str, files: Iterable[ResourceFile]) -> dict[str, str]:
+    def container_urls(self, account: str, files: Sequence[ResourceFile]) -> dict[str, str]:
         """The URLs that a node needs for the containers of the linked storage in `files`."""
+        if not files:
+            return {}
         names = {file.auto_storage_container_name for file in files}
         urls = {name: self.container_url(account, name) for name in names if name}
         return {name: url for name, url in urls.items() if url is not None}

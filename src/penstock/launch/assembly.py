@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
 from random import SystemRandom
@@ -33,6 +34,7 @@ async def run_server(plan: Plan, *, stop: asyncio.Event, on_ready: Callable[[], 
     settings = _engine_settings(plan, clock)
     engine = Engine(store, clock.now_us, SystemRandom(), settings, clock.monotonic_us)
     await engine.load()
+    _spare_the_collector()
     running = asyncio.create_task(engine.run(), name="engine")
     running.add_done_callback(lambda _: stop.set())  # without its engine a server is none
     app = make_app(
@@ -61,6 +63,17 @@ async def run_server(plan: Plan, *, stop: asyncio.Event, on_ready: Callable[[], 
         await store.close()
     if not running.cancelled():
         running.result()
+
+
+def _spare_the_collector() -> None:
+    """Let the collector of cycles look seldom, and not at what was there from the start.
+
+    Records hold no cycles, and what waits may be a million tasks. Looking at every 700th new
+    object took a tenth of the server's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _engine_settings(plan: Plan, clock: Clock) -> EngineSettings:

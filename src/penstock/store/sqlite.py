@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -58,8 +59,10 @@ _TASK = ", ".join(TASK_COLUMNS)
 _T_TASK = ", ".join(f"t.{column}" for column in TASK_COLUMNS)
 _RUNNING = f"{int(TaskState.PREPARING)}, {int(TaskState.RUNNING)}"
 _INSERT_TASK = f"INSERT INTO task ({_TASK}, key) VALUES ({', '.join('?' for _ in TASK_COLUMNS)}, ?)"
-_UPDATED = [column for column in TASK_COLUMNS if column not in ("no", "job_no", "id")]
+_NEVER_UPDATED = {"no", "job_no", "id", "created_us", "slots", "affinity", "exit_conditions"}
+_UPDATED = [column for column in TASK_COLUMNS if column not in _NEVER_UPDATED]
 _UPDATE_TASK = f"UPDATE task SET {', '.join(f'{column} = ?' for column in _UPDATED)} WHERE no = ?"
+_updated_cells = itemgetter(*(TASK_COLUMNS.index(column) for column in (*_UPDATED, "no")))
 
 
 def _statements(text: str) -> dict[str, str]:
@@ -227,7 +230,7 @@ class SqliteStore:
     def _set_tasks(self, group: list[c.SetTask]) -> None:
         self._write.executemany(
             _UPDATE_TASK,
-            ((*cells[3:], cells[0]) for cells in (task_cells(x.task) for x in group)),
+            (_updated_cells(task_cells(x.task)) for x in group),
         )
         self._many("put_spec", ((x.task.no, x.spec) for x in group if x.spec is not None))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import msgspec
 
 from penstock.domain.instants import etag_text, instant_text
@@ -28,6 +30,7 @@ from penstock.wire.request import Request
 from penstock.wire.shown import (
     check_expand,
     failure_info,
+    job_path,
     node_path,
     shown_spec,
     task_directory,
@@ -56,18 +59,19 @@ async def add_collection(request: Request) -> Answer:
     good = [item for item in items if isinstance(item, TaskSpec)]
     job_id = request.ids[0]
     added = iter(await request.service.add_tasks(request.account, job_id, good))
+    place = f"{request.base}{job_path(job_id)}/tasks/"
     results = []
     for item in items:
         if isinstance(item, TaskSpec):
-            results.append(_result(request, job_id, item.id, next(added)))
+            results.append(_result(request, place, item.id, next(added)))
         else:
-            results.append(_result(request, job_id, *item))
+            results.append(_result(request, place, *item))
     body = {"odata.metadata": f"{request.base}/$metadata#taskaddresult", "value": results}
     return Answer(200, {"Content-Type": JSON_TYPE}, encoded(body))
 
 
-def _result(request: Request, job_id: str, task_id: str, outcome: TaskRecord | Refusal) -> Document:
-    """What became of one task of a collection."""
+def _result(request: Request, place: str, task_id: str, outcome: TaskRecord | Refusal) -> Document:
+    """What became of one task of a collection; `place` is the URL that its id goes below."""
     if isinstance(outcome, Refusal):
         error = error_part(outcome, request.guid, request.settings.now_us())
         return {"status": CLIENT_ERROR, "taskId": task_id, "error": error}
@@ -76,7 +80,7 @@ def _result(request: Request, job_id: str, task_id: str, outcome: TaskRecord | R
         "taskId": task_id,
         "eTag": etag_text(outcome.modified_us),
         "lastModified": instant_text(outcome.modified_us),
-        "location": request.base + task_path(job_id, task_id),
+        "location": place + quote(task_id, safe=""),
     }
 
 

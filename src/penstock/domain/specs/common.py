@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -95,10 +96,15 @@ class PackageReference(Spec, frozen=True, kw_only=True):
     version: str | None = None
 
 
+_text_of = lru_cache(maxsize=1024)(str)
+_duration_of = lru_cache(maxsize=1024)(Duration.parse)
+"""Nearly all tasks say the same few durations, and each is written and read several times."""
+
+
 def enc_hook(value: object) -> str:
     """Encode what msgspec does not know: durations."""
     if isinstance(value, Duration):
-        return str(value)
+        return _text_of(value)
     raise NotImplementedError(type(value))  # how msgspec wants to be told: a bug of ours
 
 
@@ -107,7 +113,7 @@ def dec_hook(kind: type, value: object) -> object:
     if kind is Duration:
         if not isinstance(value, str):
             raise ValueError("a duration is text, such as PT15M")
-        return Duration.parse(value)
+        return _duration_of(value)
     raise NotImplementedError(kind)  # likewise; a TypeError would pass for bad input
 
 
