@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from pathlib import Path
 
-import pytest
-
 from penstock.domain import changes as c
-from penstock.store.contract import Revision, StoreRefused
-from penstock.store.sqlite import SCHEMA, SqliteStore
+from penstock.store.contract import Revision
+from penstock.store.sqlite import SqliteStore
 from tests.records import ACCOUNT, a_pool
-
-
-def test_a_file_of_a_newer_release_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
-    asyncio.run(SqliteStore.open(path).close())
-    connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version = {SCHEMA + 1}")
-    connection.close()
-    with pytest.raises(StoreRefused, match="newer release"):
-        SqliteStore.open(path)
-
-
-def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
-    path.write_bytes(b"this is no database, whatever its name says" * 100)
-    with pytest.raises(StoreRefused, match="cannot be used"):
-        SqliteStore.open(path)
 
 
 def test_what_was_committed_survives_a_store_that_was_never_closed(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from penstock.domain.specs.job import JobPatch, JobSpec
 from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
 from penstock.domain.specs.task import TaskSpec
 from penstock.domain.states import NodeState
+from penstock.domain.unreadable import Unreadable
 from penstock.engine import jobs, links, pools, tasks
 from penstock.engine.files import FileBroker
 from penstock.engine.links import Link, Send
@@ -75,7 +76,7 @@ class Engine(Loop):
                 self._silent_since_us.setdefault(node.host, since_us)
 
     async def run(self) -> None:
-        """Take turns until cancelled."""
+        """Take turns until cancelled. Raises StoreRefused when the store can be used no more."""
         ticker = asyncio.create_task(self._tick_along(), name="engine ticks")
         try:
             self._submit_later(_look_at_everything)
@@ -140,7 +141,9 @@ class Engine(Loop):
                 self._submit_later(self._tick)
             try:
                 await self.sweep()
-            except Exception:
+            except Exception as error:
+                if isinstance(error, Unreadable) and error.damaged:
+                    self._submit_later(partial(_meet, error=error))
                 # Time must go on: what failed was logged by its turn and is due again next time.
                 log.warning("sweep failed, and is tried again")
 
@@ -452,6 +455,11 @@ class Engine(Loop):
                 waiting.remove(future)
                 if not waiting:
                     del self._waiters[no]
+
+
+def _meet(_turn: Turn, error: Exception) -> None:
+    """Let a turn meet what was met outside of one."""
+    raise error
 
 
 def _look_at_everything(turn: Turn) -> None:

@@ -17,13 +17,14 @@ from typing import Any, Final
 from penstock.domain import changes as c
 from penstock.domain.records import Counts
 from penstock.domain.refusals import Refusal, ServerBusy
+from penstock.domain.unreadable import Unreadable
 from penstock.engine import tasks
 from penstock.engine.nodes import find_hosts
 from penstock.engine.settings import EngineSettings
 from penstock.engine.settle import settle
 from penstock.engine.state import State
 from penstock.engine.turn import Turn
-from penstock.store.contract import Revision, Store, WriteFailed
+from penstock.store.contract import Revision, Store, StoreDamaged, StoreRefused, WriteFailed
 
 log = logging.getLogger("penstock.engine")
 
@@ -151,6 +152,7 @@ class Loop:
         return batch
 
     async def _take_turn(self, batch: list[Command]) -> None:
+        """Take one turn. Raises StoreRefused when the store can be used no more."""
         if self._pause.is_on and not await self._can_write():
             _fail(batch, ServerBusy(Reason=CANNOT_WRITE))
             return
@@ -188,6 +190,8 @@ class Loop:
         try:
             answer = command.decide(turn)
             command.answer = await answer if isinstance(answer, Coroutine) else answer
+        except Unreadable:
+            raise  # no rule refused: the turn cannot go on
         except Refusal as refusal:
             if turn.puts != puts:
                 raise RuntimeError("a decision refused after it had changed something") from refusal
@@ -224,14 +228,19 @@ class Loop:
 
     async def _start_anew(self, batch: list[Command], error: Exception) -> None:
         failure = error
-        if isinstance(error, WriteFailed):
+        if isinstance(error, WriteFailed | StoreRefused):
             log.error("commit failed: %s", error)
             failure = ServerBusy(Reason=CANNOT_WRITE)
             self._pause.failed(self._monotonic_us())
+        elif isinstance(error, Unreadable):
+            log.error("turn could not read: %s", error.cause)
         else:
             log.exception("turn failed", exc_info=error)
-        await self.load()
-        _fail(batch, failure)
+        try:
+            _stop_at_damage(error)
+            await self.load()
+        finally:
+            _fail(batch, failure)
         self._submit_later(nothing)
 
     # --- commands ------------------------------------------------------------------------------
@@ -259,6 +268,14 @@ class Loop:
         """Have a decision taken that nobody waits for; skipped when the queue is full."""
         if not self._commands.full():
             self._commands.put_nowait(Command(decide, None))
+
+
+def _stop_at_damage(error: Exception) -> None:
+    """To go on would only meet it again, and to write might make it worse."""
+    if isinstance(error, StoreRefused):
+        raise error
+    if isinstance(error, Unreadable) and error.damaged:
+        raise StoreDamaged(f"it is damaged: {error.cause}") from error
 
 
 def _fail(batch: list[Command], failure: Exception) -> None:

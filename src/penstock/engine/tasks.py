@@ -30,7 +30,7 @@ from penstock.domain.refusals import (
     TaskNotCompleted,
     TaskSucceeded,
 )
-from penstock.domain.specs.common import TaskConstraints, decode_spec, encode_spec
+from penstock.domain.specs.common import TaskConstraints, encode_spec, stored_spec
 from penstock.domain.specs.task import ExitConditions, TaskSpec
 from penstock.domain.states import (
     TASK_MOVES,
@@ -202,7 +202,7 @@ def began(turn: Turn, report: TaskBegan) -> None:
 def order_for(turn: Turn, task: TaskRecord, spec: bytes, settings: EngineSettings) -> RunTask:
     """What a host is told of an attempt."""
     job = turn.state.jobs[task.job_no]
-    wanted = decode_spec(TaskSpec, spec)
+    wanted = stored_spec(TaskSpec, spec)
     limit = wanted.constraints.max_wall_clock_time if wanted.constraints else None
     files = wanted.resource_files or []
     settings_of_job = job.spec.common_environment_settings or []
@@ -394,7 +394,7 @@ async def update_task(
         raise TaskCompleted
     if constraints.max_task_retry_count is None:
         constraints = replace(constraints, max_task_retry_count=0)
-    spec = replace(decode_spec(TaskSpec, document), constraints=constraints)
+    spec = replace(stored_spec(TaskSpec, document), constraints=constraints)
     task = replace(
         task,
         modified_us=turn.modified(task.modified_us),

@@ -28,7 +28,14 @@ class StaleRevision(Exception):
 
 
 class StoreRefused(Exception):
-    """The store can not be opened: it is damaged, or was written by a newer release."""
+    """The store can not be used, and why; nothing was changed. Its place is for the caller to say.
+
+    It may have been written by a newer release, or be out of reach.
+    """
+
+
+class StoreDamaged(StoreRefused):
+    """The store is not as it was written; what helps is a backup."""
 
 
 class WriteFailed(Exception):
@@ -62,17 +69,22 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
 class Store(Protocol):
     """What must survive a restart. The engine is its only writer.
 
-    Reads see committed state only, and may run while a commit does.
+    Reads see committed state only, and may run while a commit does. Any of them raises
+    `Unreadable` where it can not read what is there.
     """
 
     async def load(self) -> Saved:
-        """Give everything the engine needs to go on from the last commit."""
+        """Give everything the engine needs to go on from the last commit.
+
+        Raises StoreRefused, then or as `waiting` is read, where it can not be read.
+        """
 
     async def commit(self, changes: Sequence[Change], expect: Revision, next_no: int) -> Revision:
         """Write all changes, in order, or none, durably; return the new revision.
 
         `next_no` is the first number not yet used. Raises StaleRevision when the store is not
-        at `expect`, WriteFailed when it could not write; then nothing has changed.
+        at `expect`, WriteFailed when it could not write, StoreDamaged when it never will
+        again; then nothing has changed.
         """
 
     async def pool(self, account: str, pool_id: str) -> PoolRecord | None:

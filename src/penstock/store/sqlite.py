@@ -32,14 +32,16 @@ from penstock.domain.records import (
 )
 from penstock.domain.specs.task import Dependencies
 from penstock.domain.states import TaskState
+from penstock.store import sqlite_file
 from penstock.store.contract import (
     JobCounts,
     Revision,
     Saved,
     StaleRevision,
-    StoreRefused,
+    StoreDamaged,
     WriteFailed,
 )
+from penstock.store.damage import answered, loaded, loaded_rows
 from penstock.store.documents import TASK_COLUMNS, document, record, task_cells, task_of
 from penstock.store.filters import (
     JOBS,
@@ -112,19 +114,23 @@ class SqliteStore:
         """Open the file, making or migrating it as needed.
 
         Each commit takes `commit_delay_s` longer than it has to, as on a disk that is slow.
-        Raises StoreRefused when it is damaged, is no database, or was written by a newer release.
+        Raises StoreRefused, and then has changed nothing, when it is damaged, is no database, or
+        was written by a newer release.
         """
+        if not sqlite_file.check(path, SCHEMA):
+            sqlite_file.create(path, _migrate)
         try:
             write = _connect(path)
             _migrate(write)
             read = _connect(path)
             read.execute("PRAGMA query_only = ON")
         except sqlite3.Error as error:
-            raise StoreRefused(f"{path} cannot be used as a database: {error}") from error
+            raise sqlite_file.refusal(error) from error
         return cls(path, write, read, commit_delay_s)
 
     # --- writing -----------------------------------------------------------------------------
 
+    @loaded
     async def load(self) -> Saved:
         """See `Store.load`."""
         meta = dict(self._rows("meta"))
@@ -141,7 +147,7 @@ class SqliteStore:
             nodes=[record(NodeRecord, row[0]) for row in self._rows("nodes")],
             jobs=jobs,
             counts={row[0]: _counts_of(row) for row in self._rows("all_counts")},
-            waiting=self._waiting(),
+            waiting=loaded_rows(self._waiting()),
             given=[
                 task_of(row)
                 for where in (f"state IN ({_RUNNING})", "ahead = 1")
@@ -182,6 +188,8 @@ class SqliteStore:
         except sqlite3.Error as error:
             if write.in_transaction:
                 write.execute("ROLLBACK")
+            if sqlite_file.is_damage(error):
+                raise StoreDamaged(f"it is damaged: {error}") from error
             raise WriteFailed(str(error)) from error
         self._revision = following
         return following
@@ -254,18 +262,22 @@ class SqliteStore:
         rows = self._rows(name, *values)
         return record(kind, rows[0][0]) if rows else None
 
+    @answered
     async def pool(self, account: str, pool_id: str) -> PoolRecord | None:
         """See `Store.pool`."""
         return self._one(PoolRecord, "pool", account, key_of(pool_id))
 
+    @answered
     async def node(self, pool_no: int, node_id: str) -> NodeRecord | None:
         """See `Store.node`."""
         return self._one(NodeRecord, "node", pool_no, key_of(node_id))
 
+    @answered
     async def job(self, account: str, job_id: str) -> JobRecord | None:
         """See `Store.job`."""
         return self._one(JobRecord, "job", account, key_of(job_id))
 
+    @answered
     async def counts(self, job_no: int) -> JobCounts:
         """See `Store.counts`."""
         rows = self._rows("counts", job_no)
@@ -278,11 +290,13 @@ class SqliteStore:
         )
         return [(task_of(cells), spec) for spec, *cells in rows]
 
+    @answered
     async def task(self, job_no: int, task_id: str) -> tuple[TaskRecord, bytes] | None:
         """See `Store.task`."""
         found = self._tasks("t.job_no = ? AND t.key = ?", (job_no, key_of(task_id)))
         return found[0] if found else None
 
+    @answered
     async def tasks_by_no(self, numbers: Sequence[int]) -> dict[int, tuple[TaskRecord, bytes]]:
         """See `Store.tasks_by_no`."""
         found: dict[int, tuple[TaskRecord, bytes]] = {}
@@ -291,6 +305,7 @@ class SqliteStore:
                 found[task.no] = (task, spec)
         return found
 
+    @answered
     async def existing(self, job_no: int, keys: Sequence[str]) -> set[str]:
         """See `Store.existing`."""
         found: set[str] = set()
@@ -302,24 +317,28 @@ class SqliteStore:
             found.update(row[0] for row in rows)
         return found
 
+    @answered
     async def list_pools(self, account: str, query: Query) -> Sequence[PoolRecord]:
         """See `Store.list_pools`."""
         where, values = _where("account", account, POOLS, query)
         rows = self._read.execute(f"SELECT document FROM pool {where}", values)
         return [record(PoolRecord, row[0]) for row in rows]
 
+    @answered
     async def list_nodes(self, pool_no: int, query: Query) -> Sequence[NodeRecord]:
         """See `Store.list_nodes`."""
         where, values = _where("pool_no", pool_no, NODES, query)
         rows = self._read.execute(f"SELECT document FROM node {where}", values)
         return [record(NodeRecord, row[0]) for row in rows]
 
+    @answered
     async def list_jobs(self, account: str, query: Query) -> Sequence[JobRecord]:
         """See `Store.list_jobs`."""
         where, values = _where("account", account, JOBS, query)
         rows = self._read.execute(f"SELECT document FROM job {where}", values)
         return [record(JobRecord, row[0]) for row in rows]
 
+    @answered
     async def list_tasks(self, job_no: int, query: Query) -> Sequence[tuple[TaskRecord, bytes]]:
         """See `Store.list_tasks`."""
         where, values = _where("job_no", job_no, TASKS, query)
@@ -331,6 +350,7 @@ class SqliteStore:
         )
         return [(task_of(cells), spec) for spec, *cells, _key in rows]
 
+    @answered
     async def files_due(self, now_us: int, limit: int) -> Sequence[TaskRecord]:
         """See `Store.files_due`."""
         rows = self._read.execute(
@@ -357,11 +377,6 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _migrate(write: sqlite3.Connection) -> None:
     found = write.execute("PRAGMA user_version").fetchone()[0]
-    if found > SCHEMA:
-        raise StoreRefused(
-            f"the database has schema {found}, this release knows up to {SCHEMA}:"
-            " start the newer release that wrote it"
-        )
     scripts = sorted(
         (file for file in _SQL_FILES.iterdir() if file.name[:4].isdigit()),
         key=lambda file: file.name,

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Match
 
 from penstock.domain.refusals import InvalidUri, Refusal, ServerBusy
+from penstock.domain.unreadable import Unreadable
 from penstock.engine.service import Service
 from penstock.wire.answers import JSON_TYPE, Answer, encoded, refused
 from penstock.wire.auth import SharedKeys
@@ -108,6 +109,9 @@ class RestApp:
             if request.crowded:
                 raise ServerBusy(Reason="too many connections at once")
             return await self._carry_out(request)
+        except Unreadable as refusal:
+            log.error("database_unreadable request=%s reason=%s", request.guid, refusal.cause)
+            return self._refused(request, refusal)
         except Refusal as refusal:
             return self._refused(request, refusal)
         except ClientGone:

@@ -12,6 +12,7 @@ from penstock.domain.instants import instant_text
 from penstock.domain.records import Failure
 from penstock.domain.refusals import InvalidQueryParameterValue
 from penstock.domain.specs.common import Spec, encode_spec
+from penstock.domain.unreadable import Unreadable
 from penstock.wire.answers import Document
 from penstock.wire.request import Request
 
@@ -48,7 +49,10 @@ def time_or_none(at_us: int | None) -> str | None:
 
 def shown_spec(spec: Spec | bytes) -> Document:
     """A specification as the object that clients see, but with its secrets."""
-    return _DECODER.decode(spec if isinstance(spec, bytes) else encode_spec(spec))
+    try:
+        return _DECODER.decode(spec if isinstance(spec, bytes) else encode_spec(spec))
+    except msgspec.DecodeError as error:
+        raise Unreadable(f"a specification is damaged: {error}", damaged=True) from error
 
 
 def without_secrets(part: Any) -> Any:

@@ -8,8 +8,9 @@ from typing import Any
 
 from starlette.websockets import WebSocketDisconnect
 
+from penstock.domain.refusals import ServerBusy
 from penstock.messages import Hello, Instruction, RemoveTask, Report, encode, instructions
-from penstock.wire.link import MOST_WAITING, _Conversation
+from penstock.wire.link import MOST_WAITING, TRY_AGAIN, _Conversation
 
 HELLO = Hello(
     protocol=1,
@@ -108,5 +109,20 @@ def test_a_host_that_takes_nothing_is_cut_off() -> None:
         socket.reads.set()
         await asyncio.wait_for(talk, 10)
         assert socket.closed is not None
+
+    asyncio.run(scenario())
+
+
+def test_a_host_that_cannot_be_greeted_now_is_told_to_come_again() -> None:
+    class Busy(FakeEngine):
+        async def connect(self, *_: Any) -> Host:
+            raise ServerBusy
+
+    async def scenario() -> None:
+        socket: Any = Socket()
+        engine: Any = Busy([])
+        socket.incoming.put_nowait([HELLO])
+        await asyncio.wait_for(_Conversation(engine, socket).run(), 10)
+        assert socket.closed == TRY_AGAIN
 
     asyncio.run(scenario())

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from penstock.domain.instants import Duration
+from penstock.domain.unreadable import Unreadable
 
 JsonObject = dict[str, Any]
 """A part that this service stores and returns as it came."""
@@ -136,3 +137,11 @@ def decode_spec(kind: type[SpecT], document: bytes) -> SpecT:
         decoder = _DECODERS[kind] = msgspec.json.Decoder(kind, dec_hook=dec_hook, strict=False)
     spec: SpecT = decoder.decode(document)
     return spec
+
+
+def stored_spec(kind: type[SpecT], document: bytes) -> SpecT:
+    """Read a specification that was stored. Raises Unreadable."""
+    try:
+        return decode_spec(kind, document)
+    except msgspec.MsgspecError as error:
+        raise Unreadable(f"a specification is damaged: {error}", damaged=True) from error
