@@ -83,6 +83,7 @@ class _Start:
             why = f"{root} cannot be the data directory: {error.strerror}"
             raise CannotStart(Exit.USAGE, why) from None
         stack.callback(self.data.release)
+        _check_database(self.data)
         if config.ready_file:
             ready_file = Path(config.ready_file)
             _check_ready_file(ready_file)
@@ -139,13 +140,25 @@ class _Start:
         try:
             await _until_stopped(server, stop)
         except StoreRefused as reason:
-            raise CannotStart(Exit.NO_STORE, f"{plan.data.database}: {reason}") from None
+            raise CannotStart(Exit.NO_STORE, _without_store(plan.data, reason)) from None
         finally:
             for task in others:
                 task.cancel()
         for task in others:
             if task.done() and (error := _failed(task)):
                 raise error
+
+
+def _check_database(data: DataDir) -> None:
+    """Refuse what no server can use before a node host, perhaps one with tasks, is touched."""
+    from penstock.store import sqlite_file
+    from penstock.store.contract import StoreRefused
+    from penstock.store.sqlite import SCHEMA
+
+    try:
+        sqlite_file.check(data.database, SCHEMA, whole=False)
+    except StoreRefused as reason:
+        raise CannotStart(Exit.NO_STORE, _without_store(data, reason)) from None
 
 
 def _check_ready_file(file: Path) -> None:
@@ -174,6 +187,18 @@ async def _until_stopped(server: asyncio.Task[None], stop: asyncio.Event) -> Non
         await asyncio.wait({server}, timeout=_SERVER_STOPS_WITHIN_S / 4)
     if server.done() and (error := _failed(server)):
         raise error
+
+
+def _without_store(data: DataDir, reason: Exception) -> str:
+    from penstock.store.contract import StoreDamaged
+
+    why = f"{data.database}: {reason}"
+    if isinstance(reason, StoreDamaged):
+        why += (
+            f"\nput a backup in its place with `penstock restore FILE --data {data.root} --force`,"
+            " or move it away to begin with nothing"
+        )
+    return why
 
 
 def _failed(task: asyncio.Task[None]) -> BaseException | None:
