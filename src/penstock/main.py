@@ -1,4 +1,4 @@
-"""The command line: `penstock up`, `penstock serve`, `penstock agent`.
+"""The command line: `penstock up`, `serve`, `agent`, `backup`, `restore`.
 
 Nothing heavy is imported before it is known what is wanted.
 """
@@ -6,11 +6,13 @@ Nothing heavy is imported before it is known what is wanted.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final, Protocol
 
 import typer
 
@@ -21,7 +23,7 @@ from penstock.launch.exits import CannotStart, Exit
 _EXITS = """
 Exit codes: 0 stopped as asked, 1 failed, 2 bad options or settings, 3 the data directory is in
 use by another server, 4 a port cannot be had, 5 storage cannot be had, 6 the database cannot be
-opened.
+used, 7 the file is no backup that can be restored.
 """
 
 app = typer.Typer(
@@ -41,6 +43,26 @@ for `--port`). Options win over the environment, the environment over the file.
 """,
 )
 
+NICE: Final = 10  # a backup gives way to the server and to its tasks
+
+
+class Output(StrEnum):
+    """How a command says what it did."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Told(Protocol):
+    """What a command did."""
+
+    def document(self) -> dict[str, Any]:
+        """For programs."""
+
+    def text(self) -> str:
+        """For a person."""
+
+
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Settings in a TOML file.")
 ]
@@ -59,6 +81,7 @@ ReadyFile = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Written as JSON when requests succeed; removed at the end."),
 ]
+OutputForm = Annotated[Output, typer.Option("--output", help="For a person, or for a program.")]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error. Default: info.")]
 
 
@@ -198,6 +221,58 @@ def agent(
             node_host.dial(settings, server, token_file, data, ca_file)
 
 
+@app.command(rich_help_panel="The data")
+def backup(
+    *,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to be made.")],
+    data: Data = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    output: OutputForm = Output.TEXT,
+    config: ConfigFile = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Write the database and the keys of a server into one file, while it runs or not.
+
+    All that was answered before the command began is in it. It has secrets: only its owner may
+    read it. Files on nodes and blobs are not in it.
+    """
+    with _refusals(), _unwinding():
+        _, root = _settings(config, data=data, log_level=log_level)
+        from penstock.launch import backup as launch
+        from penstock.launch import watching
+
+        os.nice(NICE)
+        with watching.shown("Copying") as watch:
+            made = launch.backup(root, file, _now_us(), watch, force=force)
+        _tell(made, output)
+
+
+@app.command(rich_help_panel="The data")
+def restore(
+    *,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+    data: Data = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the database that is there; it is kept aside.")
+    ] = False,
+    output: OutputForm = Output.TEXT,
+    config: ConfigFile = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Put a backup into a data directory that no server uses, here or on another machine.
+
+    Tasks that ran or waited when the backup was made run again; completed ones stay as they were.
+    """
+    with _refusals(), _unwinding():
+        _, root = _settings(config, data=data, log_level=log_level)
+        from penstock.launch import restore as launch
+        from penstock.launch import watching
+
+        with watching.shown("Restoring") as watch:
+            made = launch.restore(file, root, _now_us(), watch, force=force)
+        _tell(made, output)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"penstock {__version__}")
@@ -223,6 +298,31 @@ def _settings(file: Path | None, **options: object) -> tuple[Config, Path]:
     logs.set_up(settings.log_level)
     root = Path(settings.data) if settings.data else default_root(os.environ, Path.home())
     return settings, root
+
+
+def _now_us() -> int:
+    from penstock.clock import Clock
+
+    return Clock().now_us()
+
+
+def _tell(what: Told, form: Output) -> None:
+    import json
+
+    sys.stdout.write(what.text() if form is Output.TEXT else f"{json.dumps(what.document())}\n")
+
+
+@contextmanager
+def _unwinding() -> Iterator[None]:
+    """Let a signal end what is half done as an error does, so that nothing of it is left."""
+
+    def stop(number: int, _frame: object) -> None:
+        raise CannotStart(Exit.FAILED, f"stopped by {signal.Signals(number).name}")
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    yield
 
 
 def _announcer(settings: Config, title: str) -> Callable[..., None]:

@@ -13,6 +13,7 @@ from penstock.engine.engine import Engine
 from penstock.engine.settings import EngineSettings
 from penstock.launch.linked_storage import ContainerUrls
 from penstock.launch.plan import Plan
+from penstock.launch.restored import take_over_copy
 from penstock.launch.server import serve
 from penstock.store.sqlite import SqliteStore
 from penstock.wire.app import make_app
@@ -30,6 +31,7 @@ async def run_server(plan: Plan, *, stop: asyncio.Event, on_ready: Callable[[], 
     Raises StoreRefused when the database cannot be used.
     """
     clock = Clock()
+    await take_over_copy(plan.data.database, clock.now_us())
     store = SqliteStore.open(plan.data.database, plan.config.slow_commit_ms / 1000)
     settings = _engine_settings(plan, clock)
     engine = Engine(store, clock.now_us, SystemRandom(), settings, clock.monotonic_us)

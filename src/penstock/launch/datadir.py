@@ -17,6 +17,7 @@ from typing import Self
 import msgspec
 
 from penstock.launch.files import secret, write_atomically
+from penstock.launch.tls import FILES as TLS_FILES
 
 
 class DataDirInUse(Exception):
@@ -37,15 +38,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
 
 
-class DataDir:
-    """The layout below the data directory. Making one creates what is missing."""
+class Layout:
+    """Where things lie below the data directory."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
-        self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
-        for private in (self.store, self.tls, self.logs, self.azurite):
-            private.mkdir(mode=0o700, exist_ok=True)
-        self._lock: int | None = None
 
     @property
     def store(self) -> Path:
@@ -90,6 +87,44 @@ class DataDir:
         """File with the account that `penstock serve` made for itself."""
         return self.root / "account"
 
+    @property
+    def identity(self) -> Path:
+        """File with the id that this directory's servers share."""
+        return self.root / "server.id"
+
+    @property
+    def azurite_port(self) -> Path:
+        """File with the port of the local storage account."""
+        return self.root / "azurite.port"
+
+    @property
+    def node_host(self) -> Path:
+        """Directory of the local node host and its nodes."""
+        return self.root / "node-host"
+
+    @property
+    def host_id(self) -> Path:
+        """File with the id of the local node host, which that one makes."""
+        return self.node_host / "host-id"
+
+    @property
+    def kept(self) -> tuple[Path, ...]:
+        """Files without which a database in another place would be another server's."""
+        tls = (self.tls / name for name in TLS_FILES)
+        own = (self.identity, self.agent_token, self.generated_account, self.azurite_port)
+        return (*own, *tls)
+
+
+class DataDir(Layout):
+    """A data directory to live in. Making one creates what is missing."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        for private in (self.store, self.tls, self.logs, self.azurite):
+            private.mkdir(mode=0o700, exist_ok=True)
+        self._lock: int | None = None
+
     def claim(self) -> Self:
         """Take the directory for this process. Raises DataDirInUse when another one has it."""
         descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -118,7 +153,7 @@ class DataDir:
 
     def server_id(self) -> str:
         """An id that this directory's servers share, made at first use."""
-        return secret(self.root / "server.id", secrets.token_hex(16).encode()).decode()
+        return secret(self.identity, secrets.token_hex(16).encode()).decode()
 
     def token(self) -> str:
         """The token of the node hosts, made at first use."""

@@ -14,11 +14,12 @@ class Exit(IntEnum):
     IN_USE = 3  # another server lives in the data directory
     NO_PORT = 4  # an address or port cannot be had
     NO_STORAGE = 5  # Azurite cannot be had
-    NO_STORE = 6  # the database cannot be opened
+    NO_STORE = 6  # the database cannot be used
+    NO_BACKUP = 7  # the file is no backup that can be restored
 
 
 class CannotStart(Exception):
-    """The server cannot be started; the message tells a person why."""
+    """What was asked for cannot be done; the message tells a person why."""
 
     def __init__(self, code: Exit, reason: str) -> None:
         super().__init__(reason)

@@ -62,7 +62,7 @@ class Storage:
 
 def _port(data: DataDir) -> int:
     """The port of this data directory; another one if a stranger sits there."""
-    file, rng = data.root / "azurite.port", random.Random()
+    file, rng = data.azurite_port, random.Random()
     port = azurite.port_of(file, rng)
     left = ProcessRecord.load(data.child("azurite"))
     if azurite.occupied(port) and not (left and left.alive()):

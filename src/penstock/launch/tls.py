@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 ALWAYS: Final = ("localhost", "127.0.0.1", "::1", "*.localhost", "*.batch.localhost")
 """Names in each certificate. Some clients want two labels behind a star, so there are two."""
 
+FILES: Final = ("ca.pem", "ca.key", "server.pem", "server.key", "server.json")
+"""All that lies in the directory."""
+
 _CA_LIFE: Final = timedelta(days=3650)
 _LIFE: Final = timedelta(days=397)  # longer ones are refused by some clients
 _RENEW: Final = timedelta(days=30)  # before the end

@@ -30,7 +30,7 @@ def test_it_says_its_version() -> None:
     assert penstock("--version").stdout == f"penstock {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["up", "serve", "agent"])
+@pytest.mark.parametrize("command", ["up", "serve", "agent", "backup", "restore"])
 def test_help_names_each_option_in_plain_text(command: str) -> None:
     done = penstock(command, "--help")
     assert done.returncode == 0
@@ -56,6 +56,9 @@ def test_the_first_help_says_where_to_start_and_what_exit_codes_mean() -> None:
         (["up", "--port", "70000"], "--port: Expected `int` <= 65535"),
         (["up", "--config", "/nowhere.toml"], "/nowhere.toml: No such file"),
         (["up", "--colour"], "No such option"),
+        (["backup"], "Missing argument 'FILE'"),
+        (["backup", "/nowhere/file"], "/nowhere/file cannot be written: no such directory"),
+        (["restore", "f", "--output", "xml"], "'--output'"),
     ],
 )
 def test_words_that_make_no_sense_are_refused(words: list[str], reason: str) -> None:
