@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format sim bench azurite clean
+.PHONY: help quickstart test check format sim fire bench azurite clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -16,7 +16,7 @@ help: ## show this list
 quickstart: $(VENV)/quickstart.stamp ## run the main job on real input, in seconds
 	@$(BIN)/python examples/run.py examples/quickstart.py
 
-test: $(VENV)/develop.stamp azurite ## pass all tests; ARGS=... for pytest
+test: $(VENV)/develop.stamp azurite _iproute2 ## pass all tests; ARGS=... for pytest
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/develop.stamp ## format, lint and types
@@ -31,6 +31,10 @@ format: $(VENV)/develop.stamp ## let ruff rewrite what it can
 sim: $(VENV)/develop.stamp ## the simulation alone; SEED=n plays one again, MINUTES=n new ones
 	@$(BIN)/python -m $(if $(SEED),tests.sim --seed $(SEED),$(if $(MINUTES),tests.sim --minutes \
 		$(MINUTES),pytest tests/sim)) $(ARGS)
+
+fire: $(VENV)/develop.stamp ## kill real processes at random; ROUNDS=n, SEED=n
+	@$(if $(ROUNDS),FIRE_ROUNDS=$(ROUNDS)) $(if $(SEED),FIRE_SEED=$(SEED)) $(BIN)/python -m pytest \
+		-q tests/e2e/fire/test_rounds.py $(ARGS)
 
 bench: $(VENV)/develop.stamp ## measure against the floor of this machine
 	@$(BIN)/python -m bench.run $(ARGS)
@@ -69,3 +73,13 @@ _ensurepip:
 	@apt-get update -qq </dev/null
 	@DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv \
 		</dev/null >/dev/null
+
+# Some tests cut a network link, for which they need ip; without it they say that they were skipped.
+.PHONY: _iproute2
+_iproute2:
+	@command -v ip >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || { \
+		echo "Installing iproute2"; \
+		apt-get update -qq </dev/null; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends iproute2 \
+			</dev/null >/dev/null || echo "iproute2 cannot be installed: some tests are skipped"; \
+	}

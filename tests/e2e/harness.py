@@ -189,18 +189,8 @@ class Penstock:
 
     def start(self) -> Ready:
         """Start it and wait until it says that it is ready."""
-        self.ready_file.unlink(missing_ok=True)
         began = time.monotonic()
-        with self.log.open("ab") as log:
-            # In a session of its own, so that a test can press Ctrl-C on it as a terminal does.
-            self._process = process = subprocess.Popen(
-                self.command(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment(),
-                start_new_session=True,
-            )
+        process = self.launch()
         within_s = FIRST_AZURITE_S if self.storage == "azurite" else START_S
         try:
             eventually(
@@ -217,6 +207,21 @@ class Penstock:
             self.clean_up()
             raise StartFailed(f"{error}\n{self.printed()}") from error
         return self._ready
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it and wait for nothing."""
+        self.ready_file.unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            # In a session of its own, so that a test can press Ctrl-C on it as a terminal does.
+            self._process = subprocess.Popen(
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment(),
+                start_new_session=True,
+            )
+        return self._process
 
     def send_signal(self, number: signal.Signals, *, group: bool = False) -> None:
         """Send a signal to the server, or to its whole process group as a terminal does."""
