@@ -76,3 +76,18 @@ def test_after_a_long_cut_what_was_given_up_runs_again(
 
         verdict = finished(client, ledger, wanted)
         assert verdict.requeued > 0
+
+
+@pytest.mark.xfail(strict=True, reason="a run that was sent ahead and given up is not counted")
+def test_runs_that_began_by_themselves_during_a_long_cut_are_counted(
+    tmp_path: Path, ledger: Ledger, cable: Cable
+) -> None:
+    with both_ends(cable, tmp_path, *soon_silent(tmp_path)) as service:
+        client = service.client()
+        wanted = make_busy(client, ledger, tasks=400, seconds=0.02)
+
+        eventually(lambda: ledger.runs().ended > 5 * AT_ONCE, WITHIN_S, "a pace that is known")
+        with cable.cut():
+            eventually(lambda: given_up(client), WITHIN_S, "lost nodes")
+
+        assert finished(client, ledger, wanted).requeued > AT_ONCE
