@@ -14,6 +14,7 @@ from penstock.domain.queries import PATHS, Both, Compare, Either, Filter, Query,
 from penstock.domain.records import TaskRecord
 from penstock.domain.states import TaskResult, TaskState
 from penstock.store.contract import Revision
+from penstock.store.lists import TaskLists
 from penstock.store.memory import MemoryStore
 from penstock.store.sqlite import SqliteStore
 from tests.records import a_job, a_task
@@ -55,20 +56,33 @@ def tasks() -> st.SearchStrategy[list[TaskRecord]]:
             "result": st.none() | st.sampled_from(TaskResult),
         }
     )
-    names = ["a", "B", "bB", "c", "D1"]
-    return st.lists(one, max_size=5).map(
+    names = ["a", "B", "bB", "c", "D1", "bb2", "e", "F"]
+    return st.lists(one, max_size=len(names)).map(
         lambda many: [a_task(no=10 + n, name=names[n], **values) for n, values in enumerate(many)]
     )
 
 
 @settings(max_examples=150, deadline=None)
-@given(tasks=tasks(), wanted=FILTERS)
-def test_sqlite_and_memory_agree(tasks: list[TaskRecord], wanted: Filter) -> None:
+@given(
+    tasks=tasks(),
+    wanted=FILTERS,
+    after=st.sampled_from(["", "a", "bb"]),
+    limit=st.integers(1, 9),
+    gathered=st.sampled_from([0, 2, 10_000]),
+    chunk=st.integers(1, 3),
+)
+def test_sqlite_and_memory_agree(
+    tasks: list[TaskRecord], wanted: Filter, after: str, limit: int, gathered: int, chunk: int
+) -> None:
     async def ask(store: MemoryStore | SqliteStore) -> list[str]:
+        if isinstance(store, SqliteStore):  # so few tasks would never be walked chunk by chunk
+            store._lists = TaskLists(store._read, gathered=gathered, chunk=chunk)
         await store.load()
         changes: list[c.Change] = [c.PutJob(a_job()), *(c.AddTask(task, b"") for task in tasks)]
+        changes.append(c.AddTask(a_task(no=9, name="b", job_no=4), b""))
         await store.commit(changes, Revision(0), 100)
-        found = await store.list_tasks(3, Query(filter=wanted))
+        query = Query(filter=wanted, after=after, limit=limit)
+        found = await store.list_tasks(3, query)
         await store.close()
         return [task.id for task, _ in found]
 

@@ -13,8 +13,8 @@ from penstock.domain.states import TaskResult, TaskState
 
 LAST_CHARACTER = "\U0010ffff"
 
-_OPERATORS = {"eq": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-_TESTS: dict[str, Callable[[Any, Any], bool]] = {
+OPERATORS = {"eq": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": lambda a, b: a == b,
     "gt": lambda a, b: a > b,
     "ge": lambda a, b: a >= b,
@@ -148,7 +148,7 @@ def condition(properties: Mapping[str, Property], wanted: Filter) -> tuple[str, 
             return f"({found.column} IS NOT ?)", [found.value(value)]
         case Compare(path, operator, value):
             found = properties[path]
-            return f"({found.column} {_OPERATORS[operator]} ?)", [found.value(value)]
+            return f"({found.column} {OPERATORS[operator]} ?)", [found.value(value)]
 
 
 def passes(properties: Mapping[str, Property], wanted: Filter, record: object) -> bool:
@@ -166,4 +166,4 @@ def passes(properties: Mapping[str, Property], wanted: Filter, record: object) -
             actual, value = found.of(record), found.value(value)
             if operator == "ne":
                 return bool(actual != value)
-            return actual is not None and _TESTS[operator](actual, value)
+            return actual is not None and TESTS[operator](actual, value)

@@ -47,11 +47,11 @@ from penstock.store.filters import (
     JOBS,
     NODES,
     POOLS,
-    TASKS,
     condition,
     start_task_result,
     start_task_state,
 )
+from penstock.store.lists import TaskLists
 
 SCHEMA: Final = 1
 """The number of the newest migration; the file carries it as its user_version."""
@@ -59,12 +59,16 @@ SCHEMA: Final = 1
 _T = TypeVar("_T")
 _TASK = ", ".join(TASK_COLUMNS)
 _T_TASK = ", ".join(f"t.{column}" for column in TASK_COLUMNS)
+_FIXED = ("no", "job_no", "id", "created_us", "slots", "affinity", "exit_conditions")
+"""SQLite writes the indexes of all that is set, changed or not."""
+
 _RUNNING = f"{int(TaskState.PREPARING)}, {int(TaskState.RUNNING)}"
+_updated = itemgetter(
+    *(TASK_COLUMNS.index(column) for column in TASK_COLUMNS if column not in _FIXED)
+)
 _INSERT_TASK = f"INSERT INTO task ({_TASK}, key) VALUES ({', '.join('?' for _ in TASK_COLUMNS)}, ?)"
-_NEVER_UPDATED = {"no", "job_no", "id", "created_us", "slots", "affinity", "exit_conditions"}
-_UPDATED = [column for column in TASK_COLUMNS if column not in _NEVER_UPDATED]
+_UPDATED = [column for column in TASK_COLUMNS if column not in _FIXED]
 _UPDATE_TASK = f"UPDATE task SET {', '.join(f'{column} = ?' for column in _UPDATED)} WHERE no = ?"
-_updated_cells = itemgetter(*(TASK_COLUMNS.index(column) for column in (*_UPDATED, "no")))
 
 
 def _statements(text: str) -> dict[str, str]:
@@ -90,6 +94,7 @@ class SqliteStore:
         self._commit_delay_s = commit_delay_s
         self._write = write
         self._read = read
+        self._lists = TaskLists(read)
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._revision = Revision(0)
         self._writers: dict[type, Callable[[list[Any]], None]] = {
@@ -238,7 +243,7 @@ class SqliteStore:
     def _set_tasks(self, group: list[c.SetTask]) -> None:
         self._write.executemany(
             _UPDATE_TASK,
-            (_updated_cells(task_cells(x.task)) for x in group),
+            ((*_updated(cells), cells[0]) for cells in (task_cells(x.task) for x in group)),
         )
         self._many("put_spec", ((x.task.no, x.spec) for x in group if x.spec is not None))
 
@@ -341,14 +346,7 @@ class SqliteStore:
     @answered
     async def list_tasks(self, job_no: int, query: Query) -> Sequence[tuple[TaskRecord, bytes]]:
         """See `Store.list_tasks`."""
-        where, values = _where("job_no", job_no, TASKS, query)
-        # The inner query walks an index and stops at the limit before any specification is read.
-        rows = self._read.execute(
-            f"SELECT s.spec, t.* FROM (SELECT {_TASK}, key FROM task {where}) t"
-            " CROSS JOIN task_spec s USING (no) ORDER BY t.key",
-            values,
-        )
-        return [(task_of(cells), spec) for spec, *cells, _key in rows]
+        return await self._lists.page(job_no, query)
 
     @answered
     async def files_due(self, now_us: int, limit: int) -> Sequence[TaskRecord]:

@@ -122,9 +122,22 @@ CREATE TABLE task (
 );
 
 CREATE UNIQUE INDEX task_key ON task (job_no, key);
+
+-- For the filters of lists; `store/covers.py` says which is for what. Those that a waiting task
+-- is in are paid for with every task that is added, so most are of what has happened to it since.
 CREATE INDEX task_state ON task (job_no, state, key);
+CREATE INDEX task_created ON task (job_no, created_us);
+CREATE INDEX task_changed ON task (job_no, state_us) WHERE state_us <> created_us;
+CREATE INDEX task_modified ON task (job_no, modified_us) WHERE modified_us <> created_us;
+CREATE INDEX task_start ON task (job_no, start_us) WHERE start_us IS NOT NULL;
+CREATE INDEX task_end ON task (job_no, end_us) WHERE end_us IS NOT NULL;
 CREATE INDEX task_failed ON task (job_no, key) WHERE result = 1;
 CREATE INDEX task_exit_code ON task (job_no, exit_code, key) WHERE exit_code <> 0;
+CREATE INDEX task_no_code ON task (job_no, key) WHERE state = 3 AND exit_code IS NULL;
+CREATE INDEX task_odd ON task (job_no)
+    WHERE state <> 3 AND (exit_code IS NOT NULL OR result IS NOT NULL);
+
+-- For the server itself.
 CREATE INDEX task_waiting ON task (no) WHERE state = 0 AND ahead = 0;
 CREATE INDEX task_ahead ON task (no) WHERE ahead = 1;
 CREATE INDEX task_running ON task (no) WHERE state IN (1, 2);
