@@ -6,7 +6,17 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import adding, core, latency, null, throughput
+from bench import (
+    adding,
+    core,
+    latency,
+    memory,
+    million,
+    null,
+    reading,
+    restart,
+    throughput,
+)
 from bench.report import RESULTS, Report, append, show
 
 BENCHMARKS: Mapping[str, Callable[[], Report]] = {
@@ -15,6 +25,10 @@ BENCHMARKS: Mapping[str, Callable[[], Report]] = {
     "adding": adding.run,
     "null": null.run,
     "core": core.run,
+    "memory": memory.run,
+    "reading": reading.run,
+    "restart": restart.run,
+    "million": million.run,
 }
 
 

@@ -64,6 +64,13 @@ class Bench:
                 stack.enter_context(agent("--null", "--join", str(service.data), log=log))
             yield cls(service, wire)
 
+    @classmethod
+    @contextmanager
+    def beside(cls, service: Penstock) -> Iterator[Bench]:
+        """Connect to one that runs, as after another start of it."""
+        with Wire.to(service.ready) as wire:
+            yield cls(service, wire)
+
     @property
     def database(self) -> Path:
         """The file of the store."""
