@@ -35,6 +35,7 @@ _LONGEST_PAUSE_S: Final = 2.0
 _OPEN_S: Final = 5.0
 _MOST_BYTES: Final = 32 << 20  # of one batch from the server
 _MOST_REPORTS: Final = 500  # in one batch to the server
+_SHARE_S: Final = 0.003  # reports so soon after others wait, to share a message
 _MOST_QUEUED: Final = 200_000  # reports that one connection may be behind
 
 
@@ -164,6 +165,8 @@ class Link:
                     self._out.popleft()
                 self._before_sending()
                 await connection.send(encode(batch))
+                if not self._out:
+                    await asyncio.sleep(_SHARE_S)
 
     async def _beat(self, every_s: float) -> None:
         while True:
