@@ -63,6 +63,7 @@ class Processes:
         self._emit = emit
         self._brands = brands
         self._programs = Programs()
+        self._children = strays.Children()
         self._by_pid: dict[int, _Leader] = {}  # not reaped yet
         self._by_key: dict[RunKey, _Leader] = {}  # including those that are being swept
         self._orphans: dict[int, int | str] = {}  # adopted process to its brand or directory
@@ -238,7 +239,7 @@ class Processes:
         None among them stands for one that does not say whose it is; it is told only once, for
         the sweeps that follow to find out.
         """
-        children = strays.children(os.getpid())
+        children = self._children.pids()
         if children is None:
             return None
         owners: set[int | str | None] = set(self._orphans.values())

@@ -19,6 +19,7 @@ _BOOT_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _HZ: Final = os.sysconf("SC_CLK_TCK")
 _TASK_DIR: Final = b"AZ_BATCH_TASK_DIR="
 _ROOT_DIR: Final = b"AZ_BATCH_NODE_ROOT_DIR="
+_CHILDREN_BYTES: Final = 1 << 16
 
 
 class Process(NamedTuple):
@@ -60,13 +61,26 @@ def processes() -> list[Process]:
     return [one for one in found if one is not None]
 
 
-def children(thread: int) -> list[int] | None:
-    """The children of this process's main thread; None where the kernel does not tell."""
-    try:
-        with open(f"/proc/self/task/{thread}/children", "rb") as file:
-            return [int(word) for word in file.read().split()]
-    except OSError:
-        return None
+class Children:
+    """The children of this process's main thread: asked at every exit, so the file stays open
+    for as long as this process lives."""
+
+    def __init__(self) -> None:
+        path = f"/proc/self/task/{os.getpid()}/children"
+        try:
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._file = -1
+
+    def pids(self) -> list[int] | None:
+        """None where the kernel does not tell."""
+        text = b""
+        try:
+            while part := os.pread(self._file, _CHILDREN_BYTES, len(text)):
+                text += part
+        except OSError:
+            return None
+        return [int(word) for word in text.split()]
 
 
 def _variable(pid: int, name: bytes) -> str | None:
