@@ -36,7 +36,7 @@ fire: $(VENV)/develop.stamp ## kill real processes at random; ROUNDS=n, SEED=n
 	@$(if $(ROUNDS),FIRE_ROUNDS=$(ROUNDS)) $(if $(SEED),FIRE_SEED=$(SEED)) $(BIN)/python -m pytest \
 		-q tests/e2e/fire/test_rounds.py $(ARGS)
 
-bench: $(VENV)/develop.stamp ## measure against the floor of this machine
+bench: $(VENV)/bench.stamp _parallel ## measure beside the machine's floor and beside peers; ARGS=NAMES
 	@$(BIN)/python -m bench.run $(ARGS)
 
 azurite: $(VENV)/develop.stamp ## install Azurite into the user's cache
@@ -55,6 +55,21 @@ $(VENV)/develop.stamp: pyproject.toml | $(BIN)/pip
 	@echo "Installing penstock and the tools for its tests into $(VENV)"
 	@$(PIP) install --editable '.[test,check]'
 	@touch $@
+
+$(VENV)/bench.stamp: $(VENV)/develop.stamp
+	@echo "Installing what Penstock is compared with into $(VENV)"
+	@$(PIP) install --editable '.[test,check,bench]' \
+		|| echo "Not all of it could be installed; the table says who is left out" >&2
+	@touch $@
+
+# A peer of the benchmarks. Where it cannot be installed, they do without.
+.PHONY: _parallel
+_parallel:
+	@command -v parallel >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
+		|| { echo "Installing GNU parallel"; apt-get update -qq </dev/null \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends parallel \
+		</dev/null >/dev/null; } \
+		|| echo "GNU parallel could not be installed" >&2
 
 # Debian keeps ensurepip in a package of its own, so a machine with Python may lack it.
 $(BIN)/pip:

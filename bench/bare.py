@@ -1,6 +1,6 @@
 """What Python itself can do: the work of `floor.c` in a loop over `os.posix_spawn`.
 
-bare.py DIR N: runs /bin/true N times below DIR and prints the seconds that it took.
+bare.py DIR N AT_ONCE: runs /bin/true N times below DIR and prints the seconds that it took.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import os
 import sys
 import time
 
-AT_ONCE = 2
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 FLAGS = os.O_WRONLY | os.O_CREAT
 
@@ -26,12 +25,12 @@ def start(task: str) -> None:
 
 
 def main() -> None:
-    """Keep two processes running until all have run."""
-    root, processes = sys.argv[1], int(sys.argv[2])
+    """Keep processes running until all have run."""
+    root, processes, at_once = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     began = time.perf_counter()
     running = 0
     for number in range(processes):
-        if running == AT_ONCE:
+        if running == at_once:
             os.waitpid(-1, 0)
             running -= 1
         start(f"{root}/{number}")

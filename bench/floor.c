@@ -1,7 +1,7 @@
-/* The least that running tasks can cost on a machine: one process after the other, two at once,
- * each with two directories and two output files, and nothing else at all.
+/* The least that running tasks can cost on a machine: processes, some at once, each with two
+ * directories and two output files, and nothing else at all.
  *
- * floor DIR N: runs /bin/true N times below DIR and prints the seconds that it took.
+ * floor DIR N AT_ONCE: runs /bin/true N times below DIR and prints the seconds that it took.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { AT_ONCE = 2, LONGEST_PATH = 4096 };
+enum { LONGEST_PATH = 4096 };
 
 static void fail(const char *what) {
     perror(what);
@@ -66,15 +66,15 @@ static void end(void) {
 
 int main(int count, char **words) {
     struct timespec began, ended;
-    long number, running = 0, wanted;
+    long number, running = 0, wanted, at_once;
 
-    if (count != 3 || (wanted = atol(words[2])) < 1) {
-        fprintf(stderr, "usage: floor DIR N\n");
+    if (count != 4 || (wanted = atol(words[2])) < 1 || (at_once = atol(words[3])) < 1) {
+        fprintf(stderr, "usage: floor DIR N AT_ONCE\n");
         return 2;
     }
     clock_gettime(CLOCK_MONOTONIC, &began);
     for (number = 0; number < wanted; number++) {
-        if (running == AT_ONCE) {
+        if (running == at_once) {
             end();
             running--;
         }

@@ -45,11 +45,11 @@ class Loop:
         """The same loop in Python, without anything around it."""
         return cls([sys.executable, str(HERE / "bare.py")])
 
-    def rate(self, processes: int) -> float:
+    def rate(self, processes: int, at_once: int = 2) -> float:
         """Processes per second."""
         with scratch() as root:
             done = subprocess.run(
-                [*self.command, str(root), str(processes)],
+                [*self.command, str(root), str(processes), str(at_once)],
                 stdout=subprocess.PIPE,
                 text=True,
                 check=True,
