@@ -133,6 +133,7 @@ class _Node:
         self.order = order
         self.address: str | None = None
         self.active: set[RunKey] = set()
+        self.slots_used = 0  # by what is active
         self.ahead: deque[RunKey] = deque()  # sent ahead; those that still wait are `_waiting`
         self.ready = False
         self.dropping = False
@@ -309,24 +310,17 @@ class AgentCore:
     def _begin_ahead(self, node: _Node, now_us: int) -> list[Action]:
         """Begin what was sent ahead, in the order it came, as far as slots are free."""
         actions: list[Action] = []
-        free: int | None = None
         while node.ahead and not node.dropping:
             run = self._waiting.get(node.ahead[0].number)
             if run is None or run.key != node.ahead[0]:
                 node.ahead.popleft()
                 continue
-            if free is None:
-                free = node.order.slots - self._slots_used(node)
-            if _slots(run) > free:
+            if node.slots_used + _slots(run) > node.order.slots:
                 break
-            free -= _slots(run)
             node.ahead.popleft()
             del self._waiting[run.key.number]
             actions += self._begin(run, now_us)
         return actions
-
-    def _slots_used(self, node: _Node) -> int:
-        return sum(_slots(self._active[key].run) for key in node.active)
 
     def _begin(self, run: Run, now_us: int) -> list[Action]:
         order = run.order
@@ -334,7 +328,9 @@ class AgentCore:
         active = _Active(run, now_us, None if limit_us is None else now_us + limit_us)
         self._active[run.key] = active
         self._current[run.key.number] = run.key
-        self._nodes[run.node.node_no].active.add(run.key)
+        node = self._nodes[run.node.node_no]
+        node.active.add(run.key)
+        node.slots_used += _slots(run)
         if active.deadline_us is not None:
             self._wake(active, active.deadline_us)
         actions: list[Action] = [self._send(self._began(active))] if _is_ahead(run) else []
@@ -544,6 +540,7 @@ class AgentCore:
         del self._active[key]
         del self._current[key.number]
         node.active.discard(key)
+        node.slots_used -= _slots(run)
         if key.number < 0:
             actions = self._start_over(node, active, now_us)
         elif active.silent:
