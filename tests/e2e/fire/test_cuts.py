@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,17 +39,17 @@ def cable() -> Iterator[Cable]:
 def both_ends(cable: Cable, directory: Path, *settings: str) -> Iterator[Penstock]:
     """A server at one end and a node host at the other."""
     arguments = ("--host", "0.0.0.0", *settings)
-    with Penstock(directory / "data", verb="serve", arguments=arguments) as service:
-        token = service.ready.data_dir / "agent.token"
+    with (
+        Penstock(directory / "data", verb="serve", arguments=arguments) as service,
+        ExitStack() as stack,
+    ):
         port = service.ready.endpoint.rpartition(":")[2]
-        server = ("--server", f"http://{HERE_ADDRESS}:{port}", "--token-file", str(token))
-        host = agent(*server, "--data", str(directory / "data-there"), log=directory / "agent.log")
+        server = ("--server", f"http://{HERE_ADDRESS}:{port}")
+        token = ("--token-file", str(service.ready.data_dir / "agent.token"))
+        data = ("--data", str(directory / "data-there"))
         with within(cable.there):
-            host.__enter__()
-        try:
-            yield service
-        finally:
-            host.__exit__(None, None, None)
+            stack.enter_context(agent(*server, *token, *data, log=directory / "agent.log"))
+        yield service
 
 
 def test_a_short_cut_costs_nothing(tmp_path: Path, ledger: Ledger, cable: Cable) -> None:
