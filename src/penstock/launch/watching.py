@@ -38,6 +38,7 @@ def shown(title: str, out: TextIO = sys.stderr) -> Iterator[Watch]:
             bars.update(bar, completed=pages, total=of)
 
         def checking() -> None:
-            bars.update(bar, description="Checking", total=None)
+            bars.update(bar, visible=False)
+            bars.add_task("Checking", total=None)
 
         yield Watch(copied, checking)
