@@ -20,8 +20,9 @@ from bench.service import Bench, Refused, collections
 
 SETUPS = (Setup(nodes=1, slots=2), Setup(nodes=4, slots=4))
 ROUNDS = 5
+WARM_UP = 100
 ROUND_S = 1.5
-FEWEST, MOST = 300, 2000
+FEWEST, MOST = 100, 2000
 """Each runs about as many tasks as it can in `ROUND_S`: rates are compared, not times."""
 FLOOR, BARE, OURS = "C loop, the floor", "os.posix_spawn loop", "Penstock"
 AIM_OF_FLOOR, LEAST_OF_FLOOR = 0.5, 0.3
@@ -80,8 +81,8 @@ def _contestants(bench: Bench, setup: Setup) -> Iterator[tuple[dict[str, Rate], 
 
 def _tasks(rate: Rate) -> int:
     """Warm up, and see how many tasks make a round."""
-    rate(FEWEST // 2)
-    wanted = rate(FEWEST) * ROUND_S
+    rate(WARM_UP)
+    wanted = rate(2 * WARM_UP) * ROUND_S
     return min(max(round(wanted / 100) * 100, FEWEST), MOST)
 
 
