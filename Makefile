@@ -28,9 +28,9 @@ format: $(VENV)/develop.stamp ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-sim: $(VENV)/develop.stamp ## the simulation alone; SEED=n plays one again, MINUTES=n new ones
+sim: $(VENV)/develop.stamp ## the simulation alone; SEED=n plays one, MINUTES=n new ones, MUTATIONS=1
 	@$(BIN)/python -m $(if $(SEED),tests.sim --seed $(SEED),$(if $(MINUTES),tests.sim --minutes \
-		$(MINUTES),pytest tests/sim)) $(ARGS)
+		$(MINUTES),$(if $(MUTATIONS),tests.sim --mutations,pytest tests/sim))) $(ARGS)
 
 fire: $(VENV)/develop.stamp ## kill real processes at random; ROUNDS=n, SEED=n
 	@$(if $(ROUNDS),FIRE_ROUNDS=$(ROUNDS)) $(if $(SEED),FIRE_SEED=$(SEED)) $(BIN)/python -m pytest \

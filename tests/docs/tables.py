@@ -8,6 +8,8 @@ from pathlib import Path
 from penstock.wire.operations import OPERATIONS
 from penstock.wire.routing import Operation
 from penstock.wire.unsupported import UNSUPPORTED
+from tests.sim.invariants import HOLDS, Invariant
+from tests.sim.mutations import MUTATIONS
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,6 +32,20 @@ def refused_parts() -> str:
         parts[part.body].append(f"`{part.property}`")
     rows = [f"| {body} | {', '.join(names)} |" for body, names in parts.items()]
     return "\n".join(["| body | refused when set |", "| --- | --- |", *rows])
+
+
+def invariants() -> str:
+    """What the simulation holds to, when it looks, and the bugs that show that it does."""
+    rows = [
+        f"| {invariant} | {what} | {when} | {_cell(_bugs(invariant))} |"
+        for invariant, (what, when) in HOLDS.items()
+    ]
+    head = ["| invariant | what holds | looked at | mutations |", "| --- | --- | --- | --- |"]
+    return "\n".join([*head, *rows])
+
+
+def _bugs(invariant: Invariant) -> list[str]:
+    return [f"`{name}`" for name, bug in MUTATIONS.items() if bug.breaks is invariant]
 
 
 def between(document: str, name: str) -> str:
@@ -59,4 +75,4 @@ def _cell(names: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    print(supported(), refused_parts(), sep="\n\n")
+    print(supported(), refused_parts(), invariants(), sep="\n\n")

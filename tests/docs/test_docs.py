@@ -12,7 +12,7 @@ import pytest
 from penstock.config import Config
 from penstock.launch.accounts import DEVELOPMENT_KEY, DEVELOPMENT_NAME
 from penstock.launch.exits import Exit
-from tests.docs.tables import ROOT, between, refused_parts, supported
+from tests.docs.tables import ROOT, between, invariants, refused_parts, supported
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 KINDS = {"added", "changed", "fixed", "removed"}
@@ -54,6 +54,10 @@ def test_the_list_of_operations_is_that_of_the_code() -> None:
 
 def test_the_list_of_refused_parts_is_that_of_the_code() -> None:
     assert between("docs/limits.md", "refused parts") == refused_parts()
+
+
+def test_the_list_of_invariants_is_that_of_the_simulation() -> None:
+    assert between("tests/sim/README.md", "invariants") == invariants()
 
 
 def test_the_readme_quotes_the_quickstart() -> None:

@@ -15,9 +15,10 @@ from penstock.store.memory import MemoryStore
 class Disk(MemoryStore):
     """A `MemoryStore` whose commits take virtual time; it outlives the servers that use it.
 
-    A server that dies is cancelled wherever it waits, so a commit under way is then either not
-    there or there without anyone knowing. `before` and `after` see each commit around the
-    instant in which it takes effect.
+    A commit goes to a log first and counts when its mark is there. A server that dies is
+    cancelled wherever it waits, so a commit under way is then nowhere, torn, or there without
+    anyone knowing; who reads next drops what is torn. `before` and `after` see each commit
+    around the instant in which it takes effect; `tears` may end the server within it.
     """
 
     def __init__(
@@ -25,11 +26,14 @@ class Disk(MemoryStore):
         random: Random,
         before: Callable[[Sequence[Change]], None],
         after: Callable[[], None],
+        tears: Callable[[], None],
     ) -> None:
         super().__init__()
         self._random = random
         self._before = before
         self._after = after
+        self._tears = tears
+        self.torn: Sequence[Change] = ()  # what the log has of a commit without its mark
         self.slow = False
         self.instant = False  # a check reads, for which no time passes
 
@@ -37,7 +41,11 @@ class Disk(MemoryStore):
         """See `Store.commit`."""
         await asyncio.sleep(self._takes_s())
         if self.full:
+            self.commits_refused += 1
             raise WriteFailed("no space left")
+        self.torn = changes[: self._random.randint(0, len(changes))]
+        self._tears()
+        self.torn = ()
         self._before(changes)
         revision = await super().commit(changes, expect, next_no)
         self._after()
@@ -46,10 +54,16 @@ class Disk(MemoryStore):
 
     async def load(self) -> Saved:
         """See `Store.load`."""
+        if not self.instant:
+            self.recover()
         await self._seek()
         saved = await super().load()
         await self._seek()
         return saved
+
+    def recover(self) -> None:
+        """Drop what has no mark."""
+        self.torn = ()
 
     async def task(self, job_no: int, task_id: str) -> tuple[TaskRecord, bytes] | None:
         """See `Store.task`."""
@@ -67,9 +81,11 @@ class Disk(MemoryStore):
         return await super().existing(job_no, keys)
 
     async def files_due(self, now_us: int, limit: int) -> Sequence[TaskRecord]:
-        """See `Store.files_due`."""
-        await self._seek()
-        return await super().files_due(now_us, limit)
+        """See `Store.files_due`. Time passes only where there is something to tell."""
+        due = await super().files_due(now_us, limit)
+        if due:
+            await self._seek()
+        return due
 
     async def _seek(self) -> None:
         if not self.instant:

@@ -1,8 +1,10 @@
 """A node host: the production core and journal, with a shell like that of `agent.host`.
 
 The shell keeps the order of the real one: actions are carried out as the core gives them, the
-journal is written when the batch is through, reports go out on the connection whose welcome the
-core has seen. A host that is killed loses what it did not write; its processes run on.
+journal is written before a process begins, before the server hears of anything and when the batch
+is through, reports go out on the connection whose welcome the core has seen. A host that is
+killed loses what it did not write; its processes run on. A machine that is switched off loses
+what its disk did not yet have.
 """
 
 from __future__ import annotations
@@ -11,10 +13,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from errno import ENOSPC
+from os import strerror
 from random import Random
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from penstock.agent import events, failures, journal
+from penstock.agent.clock import _TOLERATED_US
 from penstock.agent.core import AgentCore
 from penstock.agent.events import Action, Event, Run, RunKey
 from penstock.agent.journal import Journal
@@ -42,29 +49,64 @@ _LONGEST_PAUSE_S: Final = 2.0
 _GRACE_US: Final = 2_000_000
 
 
-class Notes(Journal):
-    """A journal whose file is a list of lines."""
+class Died(Exception):
+    """The host was killed in the middle of what it did."""
 
-    def __init__(self, lines: list[bytes]) -> None:
-        self.lines = lines
+
+class Paper:
+    """The file of a journal: its lines, and how many the disk has for sure."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.kept = 0
+
+    def tear(self, random: Random) -> set[RunKey]:
+        """Lose some of what the disk may not have had; gives the runs whose begin is lost."""
+        left = random.randint(min(self.kept, len(self.lines)), len(self.lines))
+        lost, self.lines[:] = self.lines[left:], self.lines[:left]
+        decode = journal._DECODERS[b"B"].decode
+        return {decode(line[2:]).key for line in lost if line.startswith(b"B ")}
+
+
+class Notes(Journal):
+    """A journal on a `Paper`, written as the real one is: no more while the disk is full."""
+
+    def __init__(self, paper: Paper, is_full: Callable[[], bool]) -> None:
+        self._paper = paper
+        self._is_full = is_full
         self._lines = []
+        self._torn = False
         self.saved = Saved()
-        for line in lines:
+        for line in paper.lines:
             kind, _, text = line.partition(b" ")
             journal._take(self.saved, kind, journal._DECODERS[kind].decode(text))
 
     def flush(self) -> None:
-        self.lines += self._lines
-        self._lines.clear()
-        if len(self.lines) > 100:
+        """See `Journal.flush`."""
+        if self._torn:
+            self._compact()
+        if not self._lines:
+            return
+        batch, self._lines = self._lines, []
+        self._torn = True
+        self._write(self._paper.lines, batch)
+        self._torn = False
+        if len(self._paper.lines) > 100:
             self._compact()
 
     def _compact(self) -> None:
-        self.lines[:] = [
-            b"%b %b" % (kind, journal._ENCODE(value))
-            for kind, value in journal._records(self.saved)
-        ]
-        self._lines.clear()
+        aside: list[bytes] = []
+        records = journal._records(self.saved)
+        self._write(aside, [b"%b %b" % (kind, journal._ENCODE(value)) for kind, value in records])
+        self._paper.lines[:] = aside
+        self._paper.kept = len(aside)
+        self._lines = []
+        self._torn = False
+
+    def _write(self, lines: list[bytes], more: list[bytes]) -> None:
+        if self._is_full():
+            raise OSError(ENOSPC, strerror(ENOSPC))
+        lines += [line.rstrip(b"\n") for line in more]
 
 
 class Host:
@@ -81,14 +123,15 @@ class Host:
         self.name = machine.name
         self.machine = machine
         self.network = network
-        self.journal: list[bytes] = []
+        self.paper = Paper()
         self.life: Life | None = None
         self.lives = 0
         self.gone = False  # for good
         self.server = server
         self.random = random
         self.said = said  # takes down all that is said on the link
-        self.spawned_unwritten: set[RunKey] = set()  # begun, and the note of it died with a life
+        self.echo = 0.2 if random.random() < 0.2 else 0.0  # chance to hear something twice
+        self.forgotten: set[RunKey] = set()  # begun, and the note of it was lost with the disk
 
     def start(self) -> None:
         """Begin a life."""
@@ -109,10 +152,17 @@ class Host:
                 wire.break_at(wire.host_end)
         if with_machine:
             self.machine.kill_all()
+            self.forgotten |= self.paper.tear(self.random)
 
-    def now_us(self) -> int:
-        loop: Any = asyncio.get_running_loop()
-        return int(loop.elapsed_us) + self.machine.clock_offset_us
+    def day_us(self) -> int:
+        """The time of day on this machine."""
+        return _elapsed_us() + self.machine.clock_offset_us
+
+    def step_clock(self, by_us: int) -> None:
+        """Someone sets the time of day."""
+        self.machine.clock_offset_us += by_us
+        if self.life is not None:
+            self.life.clock_stepped()
 
 
 class Life:
@@ -137,12 +187,11 @@ class Life:
         self._end: End | None = None  # of the connection that stands
         self._out: list[Report] = []
         self._write_due = False
+        self._heard: list[Instruction] = []  # since the last welcome
         self._welcomed: End | None = None  # the connection whose welcome was taken in
-        self._begun_unwritten: set[RunKey] = set()
-        self._made_unwritten = False
-        self.dies_before_writing = False  # the next batch is acted upon and not written; but
-        # not one that makes a node, whose directories would be known to nobody
-        self._notes = Notes(host.journal)
+        self.dies_at_spawn: str | None = None  # noted | begun
+        self._offset_us = host.machine.clock_offset_us
+        self._notes = Notes(host.paper, lambda: host.machine.full)
         self.core = AgentCore(self._notes.saved, grace_us=_GRACE_US)
         self._start(self._live())
 
@@ -161,18 +210,24 @@ class Life:
 
     async def _live(self) -> None:
         await asyncio.sleep(self._random.expovariate(1 / 0.2))
+        while self._machine.full:
+            await asyncio.sleep(_LONGEST_PAUSE_S)  # the journal cannot be opened: it is tried again
+        self._notes._compact()
         self._machine.kill_all()  # what an earlier life left
         self._machine.adopt(self._emit)
-        for saved in self._notes.saved.nodes.values():
-            self._machine.directories.add(_root(saved.order))
-        self._do_all(self.core.restore(self._host.now_us()))
+        saved = self._notes.saved.nodes.values()
+        self._machine.keep_only({_root(node.order) for node in saved})
+        self._machine.directories |= {_root(node.order) for node in saved}
+        self._do_all(self.core.restore(self.now_us()))
         self._schedule_pump()
         await self._dial()
 
     def die(self) -> None:
         self._dead = True
         self._machine.adopt(None)
-        self._host.spawned_unwritten |= self._begun_unwritten
+        if self._notes._torn:  # the disk was full, so the last notes were never written
+            written = Notes(self._host.paper, lambda: False).saved.begun.keys()
+            self._host.forgotten |= self._notes.saved.begun.keys() - written
         for task in list(self._tasks):
             task.cancel()
         for timer in (self._timer, *self._transfers.values()):
@@ -189,9 +244,31 @@ class Life:
         self._host.network.undeafen(self._host.name)
         self._schedule_pump()
 
+    def ready_nodes(self) -> list[int]:
+        """The nodes that would run a task at once."""
+        nodes = self.core._nodes.values()
+        return [node.order.node_no for node in nodes if node.ready and not node.dropping]
+
     @property
     def frozen(self) -> bool:
         return not self._awake.is_set()
+
+    # --- the clock ---------------------------------------------------------------------------
+
+    def now_us(self) -> int:
+        """As `agent.clock.Clock`: the time of day as it was, carried on."""
+        return _elapsed_us() + self._offset_us
+
+    def clock_stepped(self) -> None:
+        """It is noticed within a second."""
+        self._loop.call_later(self._random.random(), self._mind_the_clock)
+
+    def _mind_the_clock(self) -> None:
+        step_us = self._host.machine.clock_offset_us - self._offset_us
+        if abs(step_us) > _TOLERATED_US and not self._dead:
+            self.core.shift(step_us)
+            self._offset_us += step_us
+            self._set_timer()
 
     # --- the link ----------------------------------------------------------------------------
 
@@ -271,6 +348,7 @@ class Life:
         self._write_due = False
         batch, self._out = self._out, []
         if self._end is not None and batch and not self._dead and not self._end.closed:
+            self._write_journal()
             self._end.send(encode(batch))
 
     # --- events in ---------------------------------------------------------------------------
@@ -278,10 +356,22 @@ class Life:
     def _receive(self, batch: list[Instruction], end: End) -> None:
         for message in batch:
             if isinstance(message, Welcome):
+                self._heard.clear()
                 self._queue.append((message, end))
             else:
                 self._queue.append(message)
+        self._hear_again(batch)
         self._schedule_pump()
+
+    def _hear_again(self, batch: list[Instruction]) -> None:
+        """In some worlds an instruction of this connection comes once more, long after.
+
+        But none to make a node, which might be dropped by now: only the next welcome would tell.
+        """
+        if self._host.echo:
+            self._heard += [it for it in batch if not isinstance(it, Welcome | MakeNode)]
+            if self._heard and self._random.random() < self._host.echo:
+                self._queue.append(self._random.choice(self._heard))
 
     def _emit(self, event: Event) -> None:
         self._queue.append(event)
@@ -297,23 +387,26 @@ class Life:
         if self._dead or self.frozen:
             return
         slice_ = self._random.choice((1, 3, 1000))
-        while self._queue and slice_:
-            slice_ -= 1
-            event = self._queue.popleft()
-            if isinstance(event, tuple):
-                event, end = event
-                if end is not self._end:
-                    continue
-                self._welcomed = end
-            actions = self.core.handle(event, self._host.now_us())
-            if self._host.said is not None and not isinstance(event, Confirm):
-                self._host.said(f"{self._host.name}: {event} -> {actions}")
-            self._do_all(actions)
+        try:
+            while self._queue and slice_:
+                slice_ -= 1
+                self._take(self._queue.popleft())
+        except Died:
+            return
         if self._queue:
             self._schedule_pump()
         self._set_timer()
-        if self.dies_before_writing and self._begun_unwritten and not self._made_unwritten:
-            self._host.kill()
+
+    def _take(self, event: Event | tuple[Welcome, End]) -> None:
+        if isinstance(event, tuple):
+            event, end = event
+            if end is not self._end:
+                return
+            self._welcomed = end
+        actions = self.core.handle(event, self.now_us())
+        if self._host.said is not None and not isinstance(event, Confirm):
+            self._host.said(f"{self._host.name}: {event} -> {actions}")
+        self._do_all(actions)
 
     def _set_timer(self) -> None:
         due_us = self.core.due_us()
@@ -324,7 +417,7 @@ class Life:
             self._timer = None
         self._timer_us = due_us
         if due_us is not None:
-            pause_s = max(0.0, (due_us - self._host.now_us()) / 1e6)
+            pause_s = max(0.0, (due_us - self.now_us()) / 1e6)
             self._timer = self._loop.call_later(pause_s, self._timer_fired)
 
     def _timer_fired(self) -> None:
@@ -343,9 +436,11 @@ class Life:
     def _flush(self) -> None:
         self._flush_due = False
         if not self._dead:
+            self._write_journal()
+
+    def _write_journal(self) -> None:
+        with suppress(OSError):  # tasks go on; what a crash would now lose is run again
             self._notes.flush()
-            self._begun_unwritten.clear()
-            self._made_unwritten = False
 
     def _do(self, action: Action) -> None:
         match action:
@@ -389,24 +484,36 @@ class Life:
         directory = _directory(run)
         if fresh:
             assert _root(run.node) in self._machine.directories, "the node is not there"
+            if self._machine.full:
+                self._queue.append(events.SpawnFailed(run.key, failures.no_space()))
+                return
             self._machine.directories.add(directory)
         elif run.key.number < 0:
             self._machine.directories.add(directory)
-        outcome = self._machine.spawn(run, directory)
-        if not isinstance(outcome, int):
-            self._queue.append(outcome)
-            return
         number, attempt = run.key
-        self._begun_unwritten.add(run.key)
-        self._notes.begun(BegunRun(number, attempt, run.node.node_no, outcome, 0, start_us))
+        begun = BegunRun(number, attempt, run.node.node_no, 0, 0, start_us)
+        self._notes.begun(begun)
+        self._write_journal()
+        self._die_if("noted")
+        outcome = self._machine.spawn(run, directory)
+        self._die_if("begun")
+        if isinstance(outcome, int):
+            self._notes.begun(replace(begun, pid=outcome))
+            return
+        if isinstance(outcome, events.SpawnBusy):
+            self._notes.forget(run.key)
+        self._queue.append(outcome)
+
+    def _die_if(self, when: str) -> None:
+        if self.dies_at_spawn == when:
+            self._host.kill()
+            raise Died
 
     def _make_directories(self, node: MakeNode) -> None:
-        if self._random.random() < self._machine.broken:
-            failure = failures.failure("ResourceDirectoryCreateFailed", Message="full")
-            self._queue.append(events.NodeFailed(node.node_no, failure))
+        if self._machine.full:
+            self._queue.append(events.NodeFailed(node.node_no, failures.no_space()))
             return
         self._machine.directories.add(_root(node))
-        self._made_unwritten = True
         address = f"127.1.0.{self._notes.address()}"
         self._notes.node(SavedNode(node, address))
         self._queue.append(events.NodeMade(node.node_no, address))
@@ -425,8 +532,11 @@ class Life:
     # --- transfers ---------------------------------------------------------------------------
 
     def _prepare(self, run: Run) -> None:
-        self._machine.directories.add(_directory(run))
         ready: Event = events.Prepared(run.key)
+        if self._machine.full:
+            ready = events.PrepareFailed(run.key, failures.no_space())
+        else:
+            self._machine.directories.add(_directory(run))
         if "nofile" in run.order.command_line:
             ready = events.PrepareFailed(run.key, failures.failure("BlobNotFound"))
         stopped = events.PrepareFailed(run.key, failures.ended_by_user())
@@ -451,6 +561,11 @@ class Life:
         if transfer is not None:
             transfer.cancel()
             self._loop.call_soon(self._emit, self._transfer_ends[key])
+
+
+def _elapsed_us() -> int:
+    loop: Any = asyncio.get_running_loop()
+    return int(loop.elapsed_us)
 
 
 def _root(node: MakeNode) -> str:

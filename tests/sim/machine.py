@@ -52,7 +52,7 @@ class Machine:
         self.name = name
         self.clock_offset_us = 0
         self.busy = 0.0  # chance that it has no room for another process
-        self.broken = 0.0  # chance that the directories of a node cannot be made
+        self.full = False  # its disk takes nothing more
         self.directories: set[str] = set()
         self.processes: dict[int, Process] = {}
         self._random = random
@@ -65,6 +65,10 @@ class Machine:
         """From now on this host is the parent; None: it died, and hears of nothing."""
         self._emit = emit
         self._by_key = {}
+
+    def keep_only(self, roots: set[str]) -> None:
+        """Remove the directories of all nodes but these."""
+        self.directories = {d for d in self.directories if "/".join(d.split("/")[:2]) in roots}
 
     def spawn(self, run: Run, directory: str) -> int | SpawnFailed | SpawnBusy:
         """Start the command line of a run in its directory."""

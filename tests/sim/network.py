@@ -1,4 +1,9 @@
-"""TCP as node hosts meet it: in order on each connection, late, cut with what is under way."""
+"""TCP as node hosts meet it: in order on each connection, late, cut with what is under way.
+
+What one end had sent before it hung up may be lost, or may still arrive: then late, when a
+newer connection stands already, on which the same is said again. So to whoever listens to all
+connections of a host messages come doubled and out of order.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +31,7 @@ class End:
         self._wake = asyncio.Event()
         self.under_way: deque[bytes | None] = deque()  # None: the other end closed
         self.due_at = 0.0  # when the last message to this end arrives
+        self.held_until = 0.0  # nothing arrives before
         self.other: End
         self.closed = False
 
@@ -83,6 +89,7 @@ class Wire:
         self.host_end = End(self)
         self.server_end.other, self.host_end.other = self.host_end, self.server_end
         self.alive = True
+        self._lingers: End | None = None  # what was sent to this end before the cut arrives yet
 
     def carry(self, to: End, message: bytes | None) -> None:
         to.under_way.append(message)
@@ -96,10 +103,12 @@ class Wire:
     def _deliver(self, to: End) -> None:
         if self._network.parted(self.host) or not to.under_way:
             return  # TCP tries again when the partition is over
+        if self._loop.time() < to.held_until:
+            return  # there is a later time for each that is held
         message = to.under_way.popleft()
         if message is None:
             to.hang_up()
-        elif self.alive:
+        elif self.alive or self._lingers is to:
             to.arrive(message)
 
     @property
@@ -108,10 +117,9 @@ class Wire:
         return bool(self.server_end.under_way or self.host_end.under_way)
 
     def resume(self) -> None:
-        """The partition is over: what was held goes on, in order."""
+        """The partition is over: what was held goes on, in order, when TCP tries again."""
         for end in (self.server_end, self.host_end):
-            for _ in end.under_way:
-                self._schedule(end)
+            self._hold(end)
 
     def cut(self) -> None:
         """Lose all that is under way; the ends notice one after the other."""
@@ -120,14 +128,29 @@ class Wire:
             self._loop.call_later(self._network.delay_s(), end.hang_up)
 
     def break_at(self, end: End) -> None:
-        """One end gives up at once; the other hears of it when a message can reach it."""
-        self._drop()
+        """One end gives up at once; the other hears of it when a message can reach it.
+
+        What was sent to the other may be lost, or arrive before the word of the end does.
+        """
+        late = self._network.lingers()
+        self._drop(end.other if late else None)
         end.hang_up()
+        if late:
+            self._hold(end.other)
         self.carry(end.other, None)
 
+    def _hold(self, end: End) -> None:
+        end.held_until = self._loop.time() + self._network.linger_s()
+        end.due_at = max(end.due_at, end.held_until)
+        for _ in end.under_way:
+            self._schedule(end)
+
     def drop_at(self, end: End, word_s: float) -> None:
-        """One end gives up at once; the other hears of it late, when it may be back already."""
-        self._drop()
+        """One end gives up at once; the other hears of it late, when it may be back already.
+
+        What had been sent before arrives all the same.
+        """
+        self._drop(end.other)
         end.hang_up()
         self._loop.call_later(word_s, end.other.hang_up)
 
@@ -137,10 +160,14 @@ class Wire:
         for end in (self.server_end, self.host_end):
             self._loop.call_later(self._network.ping_out_s(), end.hang_up)
 
-    def _drop(self) -> None:
+    def _drop(self, but: End | None = None) -> None:
+        """Lose what is under way, `but` for what goes to this end."""
         self.alive = False
-        self.server_end.under_way.clear()
-        self.host_end.under_way.clear()
+        self._lingers = but
+        for end in (self.server_end, self.host_end):
+            if end is not but:
+                self._network.lost += sum(message is not None for message in end.under_way)
+                end.under_way.clear()
 
 
 class Network:
@@ -152,6 +179,8 @@ class Network:
         self._deaf: set[str] = set()
         self.wires: list[Wire] = []
         self.mean_delay_s = 0.003
+        self.lost = 0  # messages, so far
+        self.late = 0  # connections whose last words came late
 
     def parted(self, host: str) -> bool:
         """Whether nothing gets through between this host and the server."""
@@ -159,6 +188,16 @@ class Network:
 
     def delay_s(self) -> float:
         return 0.0002 + self._random.expovariate(1 / self.mean_delay_s)
+
+    def lingers(self) -> bool:
+        """Whether what is under way outlives the cut."""
+        lingers = self._random.random() < 0.5
+        self.late += lingers
+        return lingers
+
+    def linger_s(self) -> float:
+        """How late what was held comes."""
+        return self._random.expovariate(1 / self._random.choice((0.003, 1.0, 20.0)))
 
     def ping_out_s(self) -> float:
         return self._random.uniform(PING_S, 2 * PING_S)

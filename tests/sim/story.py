@@ -11,13 +11,14 @@ from penstock.domain.records import TaskRecord, key_of
 from penstock.domain.states import JobState, NodeState, TaskResult, TaskState
 from penstock.engine.turn import Turn
 from penstock.engine.why import why
-from tests.sim.checks import Broken
 from tests.sim.faults import Faults
-from tests.sim.users import KINDS, JobUser, PoolUser
+from tests.sim.invariants import Broken, Invariant
+from tests.sim.users import ACCOUNTS, KINDS, JobUser, PoolUser
 from tests.sim.world import World
 
 FINISH_S: Final = 2400.0
-"""From the end of the faults until everything that can finish must have finished."""
+"""From the end of the faults until everything that can finish must have finished; these bounds
+are longer where the pace of the world is slow."""
 
 STEADY_S: Final = 300.0
 """From the end of the faults until each pool has the nodes that its owner wants."""
@@ -40,18 +41,11 @@ def play(seed: int, *, detail: bool = False) -> World:
 async def tell(world: World) -> None:
     """All that happens in one world."""
     random = Random(f"{world.seed}/story")
-    pools = [
-        PoolUser(world, f"pool{number}", harsh=random.random() < 0.2)
-        for number in range(random.randint(1, 3))
-    ]
-    jobs = [
-        JobUser(world, f"job{number}", random.choice(KINDS), pools)
-        for number in range(random.randint(2, 6))
-    ]
+    pools, jobs = _users(world, random)
     world.start_server()
     for host in world.hosts:
         host.start()
-    faults = asyncio.ensure_future(Faults(world).run(random.uniform(30, 200)))
+    faults = asyncio.ensure_future(Faults(world).run(random.uniform(30, 200) * world.pace.factor))
     for pool in pools:
         await pool.create()
     await asyncio.gather(*(pool.live() for pool in pools), *(job.live() for job in jobs), faults)
@@ -59,29 +53,50 @@ async def tell(world: World) -> None:
     for job in jobs:
         await job.make_whole()
     try:
-        async with asyncio.timeout(STEADY_S):
+        async with asyncio.timeout(STEADY_S * world.pace.factor):
             await asyncio.gather(*(pool.make_whole() for pool in pools))
     except TimeoutError:
-        raise Broken(f"pools are not steady after {STEADY_S} s") from None
-    await _within(FINISH_S, lambda: _unfinished(world), "unfinished")
+        limit_s = STEADY_S * world.pace.factor
+        raise Broken(Invariant.FINISH, f"pools are not steady after {limit_s:.0f} s") from None
+    await _within(world, FINISH_S, lambda: _unfinished(world), "unfinished")
     for job in jobs:
         _as_wanted(world, job)
     world.note("all goes")
     moved = {job.name for job in jobs if job.moved}
     for job in jobs:
         await job.delete(force=False)
-    await _within(GONE_S, lambda: _left_of_jobs(world, moved), "left of jobs")
+    await _within(world, GONE_S, lambda: _left_of_jobs(world, moved), "left of jobs")
     for pool in pools:
         await pool.delete()
-    await _within(GONE_S, lambda: _left(world), "left")
+    await _within(world, GONE_S, lambda: _left(world), "left")
 
 
-async def _within(limit_s: float, lacking: Callable[[], list[str]], what: str) -> None:
-    for _ in range(int(limit_s)):
+def _users(world: World, random: Random) -> tuple[list[PoolUser], list[JobUser]]:
+    pools: list[PoolUser] = []
+    jobs: list[JobUser] = []
+    for account in ACCOUNTS[: random.choice((1, 1, 2))]:
+        mine = [
+            PoolUser(world, account, f"pool{number}", harsh=random.random() < 0.2)
+            for number in range(random.randint(1, 3))
+        ]
+        pools += mine
+        jobs += [
+            JobUser(world, account, f"job{number}", random.choice(KINDS), mine)
+            for number in range(random.randint(2, 6))
+        ]
+    return pools, jobs
+
+
+async def _within(
+    world: World, limit_s: float, lacking: Callable[[], list[str]], what: str
+) -> None:
+    pause_s = 2 * world.pace.factor
+    for _ in range(int(limit_s / 2)):
         if not lacking():
             return
-        await asyncio.sleep(1)
-    raise Broken(f"{what} after {limit_s} s: {'; '.join(lacking()[:5])}")
+        await asyncio.sleep(pause_s)
+    left = "; ".join(lacking()[:5])
+    raise Broken(Invariant.FINISH, f"{what} after {limit_s * world.pace.factor:.0f} s: {left}")
 
 
 def _unfinished(world: World) -> list[str]:
@@ -123,13 +138,21 @@ def _as_wanted(world: World, user: JobUser) -> None:
     record = user.record()
     if not user.spared or record is None:
         return
-    for task_id in user.tasks:
-        no = world.disk.by_key[record.no, key_of(task_id)]
+    tasks = {task_id: world.disk.by_key[record.no, key_of(task_id)] for task_id in user.tasks}
+    if any(_was_without_room(world.disk.tasks[no]) for no in tasks.values()):
+        return  # it failed for want of room on its node, and others may have waited for it
+    for task_id, no in tasks.items():
         task = world.disk.tasks[no]
         if (task.state, task.result) != (TaskState.COMPLETED, TaskResult.SUCCESS):
-            raise Broken(f"task {task_id} of {user.name} is {task.state!r}, {task.result!r}")
+            what = f"task {task_id} of {user.name} is {task.state!r}, {task.result!r}"
+            raise Broken(Invariant.FINISH, what)
         if world.watch.completions[no] != 1:
-            raise Broken(f"task {task_id} completed {world.watch.completions[no]} times")
+            what = f"task {task_id} completed {world.watch.completions[no]} times"
+            raise Broken(Invariant.ONCE, what)
+
+
+def _was_without_room(task: TaskRecord) -> bool:
+    return task.failure is not None and task.failure.code == "DiskFull"
 
 
 def _left_of_jobs(world: World, moved: Collection[str] = ()) -> list[str]:

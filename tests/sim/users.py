@@ -12,6 +12,7 @@ from penstock.domain.instants import Duration
 from penstock.domain.records import JobRecord, PoolRecord, TaskRecord
 from penstock.domain.refusals import (
     JobExists,
+    PoolBeingDeleted,
     PoolExists,
     Refusal,
     TaskExists,
@@ -37,7 +38,8 @@ from penstock.domain.specs.task import (
 from penstock.domain.states import AllocationState, JobState, NodeState, TaskResult
 from penstock.engine.engine import Engine
 from tests.records import ACCOUNT
-from tests.sim.world import ServerGone, World
+from tests.sim.checks import JobName
+from tests.sim.world import NoAnswer, World
 
 T = TypeVar("T")
 
@@ -52,27 +54,33 @@ OUTPUTS: Final = [
 MOST_SLOTS: Final = 4
 
 
+ACCOUNTS: Final = (ACCOUNT, "other")
+"""Ids are the same in both, so what is taken from the wrong one is noticed."""
+
+
 class User:
     """Someone who asks until there is an answer."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, account: str, name: str) -> None:
         self.world = world
-        self.random = Random(f"{world.seed}/{name}")
+        self.account = account
+        self.name = name
+        self.random = Random(f"{world.seed}/{account}/{name}")
 
     async def pause(self, mean_s: float) -> None:
-        await asyncio.sleep(self.random.expovariate(1 / mean_s))
+        await asyncio.sleep(self.random.expovariate(1 / mean_s) * self.world.pace.factor)
 
     async def ask(self, wish: Callable[[Engine], Awaitable[T]]) -> T | Refusal:
         """Have a wish granted or refused; a server that died or is busy is asked again."""
         while True:
             try:
                 return await self.world.call(wish)
-            except ServerGone:
+            except NoAnswer:
                 continue
             except Refusal as refusal:
                 if refusal.status != 503:
                     return refusal
-                await self.pause(1.0)
+                await asyncio.sleep(self.random.expovariate(1.0))
 
     async def until(self, done: Callable[[], bool], every_s: float = 0.5) -> None:
         while not done():
@@ -82,16 +90,16 @@ class User:
 class PoolUser(User):
     """The owner of one pool."""
 
-    def __init__(self, world: World, name: str, *, harsh: bool) -> None:
-        super().__init__(world, name)
-        self.name = name
+    def __init__(self, world: World, account: str, name: str, *, harsh: bool) -> None:
+        super().__init__(world, account, name)
         self.harsh = harsh  # resizes may end tasks
         self.target = self.random.randint(1, 4)
         self.slots = self.random.randint(1, MOST_SLOTS)
 
     def record(self) -> PoolRecord | None:
         pools = self.world.disk.pools.values()
-        return next((pool for pool in pools if pool.id == self.name), None)
+        mine = (self.account, self.name)
+        return next((pool for pool in pools if (pool.account, pool.id) == mine), None)
 
     async def create(self) -> None:
         random = self.random
@@ -107,7 +115,10 @@ class PoolUser(User):
             start_task=self._start_task(),
             task_scheduling_policy=policy,
         )
-        made = await self.ask(lambda engine: engine.add_pool(ACCOUNT, spec))
+        made: object = PoolBeingDeleted()
+        while isinstance(made, PoolBeingDeleted):
+            made = await self.ask(lambda engine: engine.add_pool(self.account, spec))
+            await asyncio.sleep(1)
         assert not isinstance(made, Refusal) or isinstance(made, PoolExists), made
 
     def _start_task(self) -> StartTask | None:
@@ -121,10 +132,15 @@ class PoolUser(User):
         )
 
     async def live(self) -> None:
-        """Resize now and then."""
+        """Resize now and then; delete the pool with all that runs in it, and create it anew."""
         for _ in range(self.random.randint(0, 4)):
             await self.pause(20)
-            await self.resize(self.random.randint(0, 4))
+            if self.random.random() < 0.1:
+                await self.delete()
+                await self.pause(5)
+            else:
+                await self.resize(self.random.randint(0, 4))
+        await self.create()
 
     async def resize(self, target: int) -> None:
         how = ["requeue", "taskcompletion", "retaineddata", None]
@@ -134,9 +150,9 @@ class PoolUser(User):
             await self._remove_some(option)
             return
         resize = Resize(target_dedicated_nodes=target, node_deallocation_option=option)
-        answer = await self.ask(lambda e: e.resize_pool(ACCOUNT, self.name, resize, ANY))
+        answer = await self.ask(lambda e: e.resize_pool(self.account, self.name, resize, ANY))
         if isinstance(answer, Refusal) and self.random.random() < 0.3:
-            await self.ask(lambda e: e.stop_resize(ACCOUNT, self.name, ANY))
+            await self.ask(lambda e: e.stop_resize(self.account, self.name, ANY))
 
     async def _remove_some(self, how: str | None) -> None:
         nodes = [node for node in self.world.disk.nodes.values() if node.pool_no == self._no()]
@@ -145,7 +161,7 @@ class PoolUser(User):
             removal = NodeRemoval(
                 node_list=[node.id for node in chosen], node_deallocation_option=how
             )
-            await self.ask(lambda e: e.remove_nodes(ACCOUNT, self.name, removal, ANY))
+            await self.ask(lambda e: e.remove_nodes(self.account, self.name, removal, ANY))
 
     def _no(self) -> int:
         record = self.record()
@@ -164,11 +180,11 @@ class PoolUser(User):
         ]
         if bad:
             removal = NodeRemoval(node_list=bad)
-            await self.ask(lambda e: e.remove_nodes(ACCOUNT, self.name, removal, ANY))
+            await self.ask(lambda e: e.remove_nodes(self.account, self.name, removal, ANY))
             await self.until(self._steady)
         target = max(1, self.target)
         resize = Resize(target_dedicated_nodes=target, node_deallocation_option="requeue")
-        await self.ask(lambda e: e.resize_pool(ACCOUNT, self.name, resize, ANY))
+        await self.ask(lambda e: e.resize_pool(self.account, self.name, resize, ANY))
         await self.until(self._steady)
 
     def _steady(self) -> bool:
@@ -176,30 +192,36 @@ class PoolUser(User):
         return record is not None and record.allocation is AllocationState.STEADY
 
     async def delete(self) -> None:
-        await self.ask(lambda e: e.delete_pool(ACCOUNT, self.name, ANY))
+        await self.ask(lambda e: e.delete_pool(self.account, self.name, ANY))
 
 
 class JobUser(User):
     """The owner of one job. `kind` says what the job goes through."""
 
-    def __init__(self, world: World, name: str, kind: str, pools: list[PoolUser]) -> None:
-        super().__init__(world, name)
-        self.name = name
+    def __init__(
+        self, world: World, account: str, name: str, kind: str, pools: list[PoolUser]
+    ) -> None:
+        super().__init__(world, account, name)
         self.kind = kind
         self.pools = pools
         self.pool = self.random.choice(pools)
         self.wanted = self.random.randint(3, 25)
         # Where most tasks are short, nodes are sent their next ones ahead.
         self.lengths: tuple[float, ...] = (0.05, 0.5, 0.5, 2, 2, 8, 8, 40)
-        if self.random.random() < 0.5:
+        if self.random.random() < 0.5 and world.pace.factor == 1:
             self.lengths = (0.005, 0.01, 0.01, 0.02, 0.02, 0.05, 0.05, 8)
+        self.lengths = tuple(length * world.pace.factor for length in self.lengths)
         self.tasks: list[str] = []
         self.moved = False
         self.spared = kind in ("plain", "chain", "paused", "moving") and not self.pool.harsh
 
+    @property
+    def job(self) -> JobName:
+        return self.account, self.name
+
     def record(self) -> JobRecord | None:
         jobs = self.world.disk.jobs.values()
-        return next((job for job in jobs if job.id == self.name), None)
+        return next((job for job in jobs if (job.account, job.id) == self.job), None)
 
     def task_records(self) -> list[TaskRecord]:
         record = self.record()
@@ -230,13 +252,14 @@ class JobUser(User):
             uses_task_dependencies=True if self.kind in ("chain", "web") else None,
             on_task_failure="performexitoptionsjobaction" if self.kind == "acting" else None,
         )
-        made = await self.ask(lambda engine: engine.add_job(ACCOUNT, spec))
+        made = await self.ask(lambda engine: engine.add_job(self.account, spec))
         assert not isinstance(made, Refusal) or isinstance(made, JobExists), made
 
     def _limit(self) -> JobConstraints | None:
         if self.kind != "limited":
             return None
-        return JobConstraints(max_wall_clock_time=Duration.of_seconds(self.random.randint(5, 60)))
+        limit_s = self.random.randint(5, 60) * self.world.pace.factor
+        return JobConstraints(max_wall_clock_time=Duration.of_seconds(limit_s))
 
     async def _add_all(self) -> None:
         while len(self.tasks) < self.wanted:
@@ -247,12 +270,12 @@ class JobUser(User):
             await self.pause(6)
 
     async def _add(self, specs: list[TaskSpec]) -> None:
-        answers = await self.ask(lambda e: e.add_tasks(ACCOUNT, self.name, specs))
+        answers = await self.ask(lambda e: e.add_tasks(self.account, self.name, specs))
         if isinstance(answers, Refusal):
             return
         for spec, answer in zip(specs, answers, strict=True):
             if isinstance(answer, TaskRecord | TaskExists):
-                self.world.watch.acknowledged(self.name, spec.id)
+                self.world.watch.acknowledged(self.job, spec.id)
             else:
                 raise AssertionError(answer)
 
@@ -283,7 +306,7 @@ class JobUser(User):
         retries = None
         if "fail" in command:
             retries = -1 if "fail=0.5" in command else self.random.randint(0, 2)
-        seconds = self.random.choice((None, None, 0, 5))
+        seconds = self.random.choice((None, None, 0, 5 * self.world.pace.factor))
         limited = not self.spared and self.random.random() < 0.2
         return TaskConstraints(
             max_task_retry_count=retries,
@@ -333,26 +356,26 @@ class JobUser(User):
             priority=self.random.choice((-5, 0, 5)), max_parallel_tasks=self.random.choice((-1, 2))
         )
         if self.random.random() < 0.3:
-            await self.ask(lambda e: e.patch_job(ACCOUNT, self.name, patch, ANY))
+            await self.ask(lambda e: e.patch_job(self.account, self.name, patch, ANY))
 
     async def _pause_job(self) -> None:
         how = self.random.choice(("requeue", "wait") if self.spared else ("terminate", "requeue"))
-        await self.ask(lambda e: e.disable_job(ACCOUNT, self.name, how, ANY))
+        await self.ask(lambda e: e.disable_job(self.account, self.name, how, ANY))
         await self.pause(5)
-        await self.ask(lambda e: e.enable_job(ACCOUNT, self.name, ANY))
+        await self.ask(lambda e: e.enable_job(self.account, self.name, ANY))
 
     async def _move_job(self) -> None:
-        await self.ask(lambda e: e.disable_job(ACCOUNT, self.name, "requeue", ANY))
+        await self.ask(lambda e: e.disable_job(self.account, self.name, "requeue", ANY))
         for _ in range(20):
             await self.pause(1)
             pool = self.random.choice([p for p in self.pools if self.pool.harsh or not p.harsh])
             if await self._move_to(pool):
                 break
-        await self.ask(lambda e: e.enable_job(ACCOUNT, self.name, ANY))
+        await self.ask(lambda e: e.enable_job(self.account, self.name, ANY))
 
     async def _move_to(self, pool: PoolUser) -> bool:
         patch = JobPatch(pool_info=PoolInfo(pool_id=pool.name))
-        answer = await self.ask(lambda e: e.patch_job(ACCOUNT, self.name, patch, ANY))
+        answer = await self.ask(lambda e: e.patch_job(self.account, self.name, patch, ANY))
         if isinstance(answer, Refusal):
             return False
         self.moved = True
@@ -367,20 +390,20 @@ class JobUser(User):
             whats += ["delete", "reactivate"]
         what = self.random.choice(whats)
         if what == "terminate":
-            await self.ask(lambda e: e.terminate_task(ACCOUNT, self.name, task_id, ANY))
+            await self.ask(lambda e: e.terminate_task(self.account, self.name, task_id, ANY))
         elif what == "delete":
-            self.world.watch.task_doomed(self.name, task_id)
-            await self.ask(lambda e: e.delete_task(ACCOUNT, self.name, task_id, ANY))
+            self.world.watch.task_doomed(self.job, task_id)
+            await self.ask(lambda e: e.delete_task(self.account, self.name, task_id, ANY))
         elif what == "reactivate":
             failed = [t.id for t in self.task_records() if t.result is TaskResult.FAILURE]
             task_id = self.random.choice(failed or [task_id])
-            self.world.watch.reactivated.add((self.name, task_id))
-            await self.ask(lambda e: e.reactivate_task(ACCOUNT, self.name, task_id, ANY))
+            self.world.watch.reactivated.add((*self.job, task_id))
+            await self.ask(lambda e: e.reactivate_task(self.account, self.name, task_id, ANY))
         elif what == "update":
             new = TaskConstraints(max_task_retry_count=self.random.randint(0, 3))
-            await self.ask(lambda e: e.update_task(ACCOUNT, self.name, task_id, new, ANY))
+            await self.ask(lambda e: e.update_task(self.account, self.name, task_id, new, ANY))
         else:
-            await self.ask(lambda e: e.why(ACCOUNT, self.name, task_id))
+            await self.ask(lambda e: e.why(self.account, self.name, task_id))
 
     async def _end(self) -> None:
         if self.kind == "doomed":
@@ -388,23 +411,25 @@ class JobUser(User):
         elif self.kind == "terminated":
             force = self.random.random() < 0.3
             if force:
-                self.world.watch.forced_jobs.add(self.name)
-            await self.ask(lambda e: e.terminate_job(ACCOUNT, self.name, None, ANY, force=force))
+                self.world.watch.forced_jobs.add(self.job)
+            await self.ask(
+                lambda e: e.terminate_job(self.account, self.name, None, ANY, force=force)
+            )
         elif self.kind == "plain" and self.random.random() < 0.5:
             patch = JobPatch(on_all_tasks_complete="terminatejob")
-            await self.ask(lambda e: e.patch_job(ACCOUNT, self.name, patch, ANY))
+            await self.ask(lambda e: e.patch_job(self.account, self.name, patch, ANY))
 
     async def make_whole(self) -> None:
         """Let the job go on, if it is to."""
         record = self.record()
         if record is not None and record.state in (JobState.DISABLED, JobState.DISABLING):
-            await self.ask(lambda e: e.enable_job(ACCOUNT, self.name, ANY))
+            await self.ask(lambda e: e.enable_job(self.account, self.name, ANY))
 
     async def delete(self, *, force: bool) -> None:
-        self.world.watch.job_doomed(self.name)
+        self.world.watch.job_doomed(self.job)
         if force:
-            self.world.watch.forced_jobs.add(self.name)
-        await self.ask(lambda e: e.delete_job(ACCOUNT, self.name, ANY, force=force))
+            self.world.watch.forced_jobs.add(self.job)
+        await self.ask(lambda e: e.delete_job(self.account, self.name, ANY, force=force))
 
 
 KINDS: Final = (

@@ -1,0 +1,112 @@
+"""What must hold in every history, by name. The table in `README.md` is made from this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Invariant(StrEnum):
+    """A thing that must hold; its value is what it is called where it does not."""
+
+    KEPT = "kept"
+    ONCE = "once"
+    SLOTS = "slots"
+    COUNTS = "counts"
+    MOVES = "moves"
+    REASONS = "reasons"
+    PLACES = "places"
+    BOUND = "bound"
+    RULES = "rules"
+    MEMORY = "memory"
+    ALONE = "alone"
+    COMMITTED = "committed"
+    TRUTH = "truth"
+    ONWARD = "onward"
+    FINISH = "finish"
+    SOUND = "sound"
+
+
+HOLDS: Final[Mapping[Invariant, tuple[str, str]]] = {
+    Invariant.KEPT: (
+        "no acknowledged task is lost, none is dropped that nobody asked to delete",
+        "each commit",
+    ),
+    Invariant.ONCE: (
+        "no task is completed twice in the record, and a completed one stays as it is until a"
+        " user reactivates it",
+        "each commit, the end",
+    ),
+    Invariant.SLOTS: (
+        "no node is over its slots, by the record or by the processes of its machine",
+        "each commit, each process",
+    ),
+    Invariant.COUNTS: (
+        "the counts of jobs and nodes equal the states of tasks",
+        "each commit",
+    ),
+    Invariant.MOVES: (
+        "every change of state of task, job, pool and node is in its table",
+        "each change",
+    ),
+    Invariant.REASONS: (
+        "every waiting task has a reason, and each reason that is given is true by the records",
+        "each turn that committed",
+    ),
+    Invariant.PLACES: (
+        "no task waits that could be placed now, by the records and the links",
+        "each turn",
+    ),
+    Invariant.BOUND: (
+        "no task waits for longer than `PLACED_WITHIN_S` while a place for it is free on a host"
+        " that nothing disturbs, whatever the server believes of that host",
+        "as time passes",
+    ),
+    Invariant.RULES: (
+        "what is placed may be: job active, dependencies met, maxParallelTasks kept, node of the"
+        " right pool and open, nobody of higher priority before it",
+        "each turn that committed",
+    ),
+    Invariant.MEMORY: (
+        "the engine's memory is what a restart would read",
+        "each turn that committed",
+    ),
+    Invariant.ALONE: (
+        "of a task at most one attempt is at work, but for hosts that were rightly given up",
+        "each process",
+    ),
+    Invariant.COMMITTED: (
+        "what runs was committed before, and no attempt begins twice, but where a disk lost the"
+        " note of it",
+        "each process",
+    ),
+    Invariant.TRUTH: (
+        "an end in the record happened so: exit code of the process, nothing of it runs on, killed"
+        " only on demand",
+        "each report, each commit",
+    ),
+    Invariant.ONWARD: (
+        "no job is disabling, terminating or deleting, no pool resizing or deleting, that nothing"
+        " holds; time goes on",
+        "each turn that committed",
+    ),
+    Invariant.FINISH: (
+        "when all is well again all ends: pools get their nodes, tasks complete, once and as their"
+        " owner wants, and nothing is left of what is deleted, on server or nodes",
+        "the end",
+    ),
+    Invariant.SOUND: (
+        "nothing raises what nobody expects: no turn, no host, no request",
+        "always",
+    ),
+}
+"""What each says, and when it is looked at."""
+
+
+class Broken(AssertionError):
+    """Something that must hold does not."""
+
+    def __init__(self, invariant: Invariant, what: str) -> None:
+        super().__init__(what)
+        self.invariant = invariant
