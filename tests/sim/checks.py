@@ -176,6 +176,8 @@ class Watch:
                 self._task_changes(change.task, before)
                 if before is not None and change.task.attempt > before.attempt:
                     placed.append(replace(change.task, depends=before.depends))
+            elif isinstance(change, c.KeepSatisfied):
+                self.placing.ended_well(self.picture, change)
             elif isinstance(change, c.DropTask):
                 self._task_goes(change.task)
         return placed

@@ -81,21 +81,14 @@ class Picture:
             found = self._met[job_no] = set()
             for task in self.tasks_of(job_no):
                 if task.satisfies:
-                    found |= names(task)
+                    found |= names_of(task.id)
         return found
 
-    def unmet(self, task: TaskRecord) -> list[Wanted]:
-        """What a task still waits for."""
-        if task.depends is None:
-            return []
-        met = self.met(task.job_no)
-        return [wanted for wanted in wants(task.depends) if wanted not in met]
 
-
-def names(task: TaskRecord) -> set[Wanted]:
-    """What a dependent may call this task."""
-    number = number_of(task.id)
-    return {key_of(task.id)} if number is None else {key_of(task.id), number}
+def names_of(task_id: str) -> set[Wanted]:
+    """What a dependent may call a task."""
+    number = number_of(task_id)
+    return {key_of(task_id)} if number is None else {key_of(task_id), number}
 
 
 def wants(depends: Dependencies) -> Iterator[Wanted]:

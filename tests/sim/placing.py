@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from random import Random
 from typing import Any, Final
 
+from penstock.domain import changes as c
 from penstock.domain.records import JobRecord, NodeRecord, TaskRecord
 from penstock.domain.states import JobState, PoolState, SchedulingState
 from penstock.engine.engine import Engine
@@ -15,7 +16,7 @@ from penstock.engine.turn import Turn
 from penstock.engine.why import why
 from penstock.scheduler.reasons import Reason
 from tests.sim.invariants import Broken, Invariant
-from tests.sim.picture import Picture
+from tests.sim.picture import Picture, Wanted, names_of, wants
 from tests.sim.reasons import Case, is_true
 
 PLACED_WITHIN_S: Final = 30.0
@@ -30,7 +31,7 @@ class Placing:
     """What is known of waiting tasks from one commit to the next."""
 
     def __init__(self) -> None:
-        self.released: set[int] = set()  # their dependencies were met once, which is enough
+        self._met: defaultdict[int, set[Wanted]] = defaultdict(set)  # by task: once, is enough
         self.placed: list[TaskRecord] = []  # by the commit of the turn that is being taken
         self._free_since: dict[tuple[int, int], float] = {}  # task and node that fit
 
@@ -44,16 +45,34 @@ class Placing:
         """The store went on; these tasks got a node."""
         self.placed = placed
         for task in placed:
-            if task.no not in self.released and _depends(self, picture, task):
+            if self.unmet(picture, task):
                 raise Broken(
                     Invariant.RULES, f"task {task.id} is placed, and its dependencies are not met"
                 )
         for task in picture.waiting:
-            if task.depends is not None and task.no not in self.released:
-                _depends(self, picture, task)
+            self.unmet(picture, task)
         for task_no, node_no in list(self._free_since):
             if not self._still(picture, task_no, node_no):
                 del self._free_since[task_no, node_no]
+
+    def unmet(self, picture: Picture, task: TaskRecord) -> list[Wanted]:
+        """What a task waits for. What was met once stays so, though it be deleted."""
+        if task.depends is None:
+            return []
+        met, now = self._met[task.no], picture.met(task.job_no)
+        left: list[Wanted] = []
+        for wanted in wants(task.depends):
+            if wanted in now:
+                met.add(wanted)
+            elif wanted not in met:
+                left.append(wanted)
+        return left
+
+    def ended_well(self, picture: Picture, gone: c.KeepSatisfied) -> None:
+        """A task ended well and goes, or runs again, perhaps all in one commit."""
+        for task in picture.tasks_of(gone.job_no):
+            if task.depends is not None and task.no < gone.before_no:
+                self._met[task.no] |= names_of(gone.task_id)
 
     def _still(self, picture: Picture, task_no: int, node_no: int) -> bool:
         task, node = picture.store.tasks.get(task_no), picture.store.nodes.get(node_no)
@@ -108,13 +127,13 @@ class Placing:
         spoken: set[tuple[int, int]] = set()
         turn = Turn(engine._state, picture.store, now_us, Random(0))
         for task in (*picture.waiting, *picture.ahead):
-            if task.ahead or not picture.unmet(task):
+            if task.ahead or not self.unmet(picture, task):
                 if (task.job_no, task.slots) in spoken:
                     continue
                 spoken.add((task.job_no, task.slots))
             job = picture.job(task)
             told = at_once(why(turn, job.account, job.id, task.id))
-            case = Case(picture, engine._state, task)
+            case = Case(picture, engine._state, task, self.unmet(picture, task))
             wrong = [reason for reason in told if not is_true(case, reason)]
             if wrong or not told:
                 what = f"task {task.id} of {job.id} waits: {wrong or 'no reason is given'}"
@@ -149,17 +168,7 @@ def may_start(picture: Picture, placing: Placing, task: TaskRecord) -> bool:
         return False
     if not task.ahead and picture.is_capped(job):
         return False
-    return not _depends(placing, picture, task)
-
-
-def _depends(placing: Placing, picture: Picture, task: TaskRecord) -> bool:
-    """Whether the task waits for another; once it does not, it never does again."""
-    if task.depends is None or task.no in placing.released:
-        return False
-    if picture.unmet(task):
-        return True
-    placing.released.add(task.no)
-    return False
+    return not placing.unmet(picture, task)
 
 
 def takes_tasks(node: NodeRecord) -> bool:

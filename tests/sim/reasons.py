@@ -9,14 +9,17 @@ from penstock.domain.records import JobRecord, NodeRecord, TaskRecord
 from penstock.domain.states import JobState, PoolState, SchedulingState, TaskResult, TaskState
 from penstock.engine.state import OPEN_NODE_STATES, State
 from penstock.scheduler.reasons import _NOT_READY, Reason
-from tests.sim.picture import Picture, names
+from tests.sim.picture import Picture, Wanted, names_of
 
 
 class Case:
     """One waiting task, and all that may bear on it."""
 
-    def __init__(self, picture: Picture, state: State, task: TaskRecord) -> None:
+    def __init__(
+        self, picture: Picture, state: State, task: TaskRecord, unmet: list[Wanted]
+    ) -> None:
         self.picture = picture
+        self.unmet = unmet
         self.task = task
         self.job: JobRecord = picture.job(task)
         self.pool = picture.pool_of(self.job)
@@ -38,8 +41,8 @@ class Case:
         """The tasks that it still waits for; None for one that is not there."""
         there = self.picture.tasks_of(self.task.job_no)
         return [
-            next((other for other in there if wanted in names(other)), None)
-            for wanted in self.picture.unmet(self.task)
+            next((other for other in there if wanted in names_of(other.id)), None)
+            for wanted in self.unmet
         ]
 
 

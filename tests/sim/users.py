@@ -385,9 +385,7 @@ class JobUser(User):
         if not self.tasks:
             return
         task_id = self.random.choice(self.tasks)
-        whats = ["terminate", "update", "why"]
-        if self.kind != "web":  # what was released stays so in memory, but not over a restart
-            whats += ["delete", "reactivate"]
+        whats = ("terminate", "update", "why", "delete", "reactivate")
         what = self.random.choice(whats)
         if what == "terminate":
             await self.ask(lambda e: e.terminate_task(self.account, self.name, task_id, ANY))
