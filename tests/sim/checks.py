@@ -186,10 +186,11 @@ class Watch:
         self.attempts[task.no] = max(task.attempt, self.attempts.get(task.no, 0))
         if before is None:
             return
-        if before.state is TaskState.RUNNING and (
-            task.state is not TaskState.RUNNING or task.attempt != before.attempt
-        ):
-            self._leaves(before)
+        if task.state is not TaskState.RUNNING or task.attempt != before.attempt:
+            if before.state is TaskState.RUNNING:
+                self._leaves(before)
+            elif before.ahead and not task.ahead and self._is_given_up(before):
+                self.given_up.add(RunKey(before.no, before.attempt))
         if task.state is TaskState.COMPLETED:
             self._completes(task, before)
         elif before.state is TaskState.COMPLETED:
@@ -220,14 +221,17 @@ class Watch:
     def _leaves(self, task: TaskRecord) -> None:
         """An attempt is over by the record: nothing runs of it, or its host was silent."""
         key = RunKey(task.no, task.attempt)
-        node = self.store.nodes.get(task.node_no or 0)
-        forced = self._job_name(task) in self.forced_jobs
-        if forced or node is None or self._silent(node.host):
+        if self._is_given_up(task):
             self.given_up.add(key)
-            return
-        if any(process.key == key for process in self.working.get(task.no, {}).values()):
+        elif any(process.key == key for process in self.working.get(task.no, {}).values()):
             what = f"{key} is over by the record, and runs on a host that is there"
             raise Broken(Invariant.TRUTH, what)
+
+    def _is_given_up(self, task: TaskRecord) -> bool:
+        """Whether the server need not wait for the word of the task's host."""
+        node = self.store.nodes.get(task.node_no or 0)
+        forced = self._job_name(task) in self.forced_jobs
+        return forced or node is None or self._silent(node.host)
 
     def _task_goes(self, task: TaskRecord) -> None:
         before = self.store.tasks.get(task.no)
@@ -235,6 +239,8 @@ class Watch:
             return
         if before.state is TaskState.RUNNING:
             self._leaves(before)
+        elif before.ahead and self._is_given_up(before):
+            self.given_up.add(RunKey(before.no, before.attempt))
         job = self._job_name(task)
         if (*job, task.id) not in self.doomed_tasks and job not in self.doomed_jobs:
             what = f"task {task.id} of {job} is dropped, and nobody had asked for it"

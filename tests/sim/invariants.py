@@ -39,7 +39,8 @@ HOLDS: Final[Mapping[Invariant, tuple[str, str]]] = {
         "each commit, the end",
     ),
     Invariant.SLOTS: (
-        "no node is over its slots, by the record or by the processes of its machine",
+        "no node is over its slots, by the record or by the processes of its machine, but for"
+        " what a host that was given up has still to end",
         "each commit, each process",
     ),
     Invariant.COUNTS: (

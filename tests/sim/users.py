@@ -53,6 +53,8 @@ OUTPUTS: Final = [
 ]
 MOST_SLOTS: Final = 4
 
+_NEEDS_REMOVAL: Final = (NodeState.UNUSABLE, NodeState.START_TASK_FAILED)
+
 
 ACCOUNTS: Final = (ACCOUNT, "other")
 """Ids are the same in both, so what is taken from the wrong one is noticed."""
@@ -176,7 +178,7 @@ class PoolUser(User):
             node.id
             for node in nodes
             if node.pool_no == self._no()
-            and (node.host in gone or node.state is NodeState.UNUSABLE)
+            and (node.host in gone or node.state in _NEEDS_REMOVAL)
         ]
         if bad:
             removal = NodeRemoval(node_list=bad)
