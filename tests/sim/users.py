@@ -177,8 +177,7 @@ class PoolUser(User):
         bad = [
             node.id
             for node in nodes
-            if node.pool_no == self._no()
-            and (node.host in gone or node.state in _NEEDS_REMOVAL)
+            if node.pool_no == self._no() and (node.host in gone or node.state in _NEEDS_REMOVAL)
         ]
         if bad:
             removal = NodeRemoval(node_list=bad)
