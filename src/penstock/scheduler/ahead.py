@@ -14,7 +14,7 @@ from typing import Final
 AHEAD_US: Final = 100_000
 """How long what is sent ahead may take to begin, by what tasks took of late."""
 
-MOST_PER_SLOT: Final = 8
+MOST_PER_SLOT: Final = 32
 
 RETURNED_AFTER_US: Final = 250_000
 """What has not begun by then may be called back, if something better can be done with it."""

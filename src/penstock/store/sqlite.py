@@ -7,11 +7,9 @@ use a second connection, which sees committed rows only and never waits for the 
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from itertools import groupby
 from operator import itemgetter
@@ -33,6 +31,7 @@ from penstock.domain.records import (
 from penstock.domain.specs.task import Dependencies
 from penstock.domain.states import TaskState
 from penstock.store import sqlite_file
+from penstock.store.committer import Committer
 from penstock.store.contract import (
     JobCounts,
     Revision,
@@ -95,7 +94,7 @@ class SqliteStore:
         self._write = write
         self._read = read
         self._lists = TaskLists(read)
-        self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._committer = Committer(self._commit_rows)
         self._revision = Revision(0)
         self._writers: dict[type, Callable[[list[Any]], None]] = {
             c.PutPool: self._put_pools,
@@ -188,8 +187,7 @@ class SqliteStore:
             write.execute(_SQL["set_next_no"], (next_no,))
             for kind, group in groupby(changes, type):
                 self._writers[kind](list(group))
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._committer, self._commit_rows)
+            await self._committer()
         except sqlite3.Error as error:
             if write.in_transaction:
                 write.execute("ROLLBACK")
@@ -359,7 +357,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """See `Store.close`."""
-        self._committer.shutdown()
+        self._committer.close()
         self._read.close()
         self._write.close()
 

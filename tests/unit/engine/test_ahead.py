@@ -7,6 +7,7 @@ from penstock.domain.refusals import Refusal
 from penstock.domain.specs.pool import NodeRemoval
 from penstock.domain.states import JobState, NodeState, TaskResult, TaskState
 from penstock.messages import KillTask, ReturnTask, RunTask, TaskBegan, TaskEnded
+from penstock.scheduler.ahead import MOST_PER_SLOT
 from tests.records import ACCOUNT
 from tests.unit.engine.house import KILLED, House, play
 
@@ -132,7 +133,7 @@ def test_what_waits_too_long_goes_to_a_node_that_is_free() -> None:
 
 def test_what_waits_too_long_gives_way_to_a_job_of_more_weight() -> None:
     async def scenario(house: House) -> None:
-        runs = await sent_ahead(house, *(f"n{number}" for number in range(8)))
+        runs = await sent_ahead(house, *(f"n{number}" for number in range(MOST_PER_SLOT)))
         await house.job("urgent", priority=9)
         await house.add("u", job="urgent")
         assert await house.runs() == {}
