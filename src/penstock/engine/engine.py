@@ -221,10 +221,16 @@ class Engine(Loop):
     async def receive(
         self, link: Link, reports: Sequence[NumberedReport | Heartbeat | Hello]
     ) -> None:
-        """Take in what a host reports; it is confirmed to the host once it is durable."""
+        """Take in what a host reports; it is confirmed to the host once it is durable.
+
+        Raises ConnectionError when this is not the connection of the host that counts.
+        """
         link.heard_us = self._monotonic_us()
-        current = self._links.get(link.host) is link
-        if link.lost and current and not self._commands.full():
+        if self._links.get(link.host) is not link:
+            # A newer connection took its place, or an older one whose greeting came late. What
+            # was not confirmed is said again; and who lives dials again, so that one counts.
+            raise ConnectionError(f"another connection of {link.host} counts")
+        if link.lost and not self._commands.full():
             # Silent for too long on a connection that stood: begin as with a new one.
             link.lost = False
             self._submit_later(partial(self._greet, link=link))

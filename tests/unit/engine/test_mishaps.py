@@ -22,6 +22,7 @@ from penstock.launch.linked_storage import ContainerUrls
 from penstock.messages import (
     ChoreDone,
     Confirm,
+    Heartbeat,
     KillTask,
     NodeBroken,
     ReturnTask,
@@ -289,6 +290,22 @@ def test_a_storage_key_that_is_none_fails_the_task_and_not_the_service() -> None
         run = (await house.runs())["a"]
         assert isinstance(run, RunTask)
         assert run.container_urls == {}
+
+    play(scenario)
+
+
+def test_a_greeting_that_comes_late_does_not_leave_its_host_deaf() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool()
+        lives = house.host.link
+        assert lives is not None
+        await house.host.connect()  # said before the other, and held up on its way
+        await house.host.cut()  # it was given up long ago
+        house.host.link = lives
+        with pytest.raises(ConnectionError, match="another connection"):
+            await house.host.report(Heartbeat())  # so the host dials again
+        await house.host.connect()
+        await house.host.report(Heartbeat())
 
     play(scenario)
 
