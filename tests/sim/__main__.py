@@ -86,10 +86,11 @@ def _short(totals: Totals) -> str:
 def _report(totals: Totals, first: int) -> None:
     faults = ", ".join(f"{name} {number:,}" for name, number in totals.faults.most_common())
     broken = ", ".join(f"{it.seed} ({it.invariant})" for it in totals.broken)
-    print(f"seeds          {totals.seeds:,} from {first} on{' ':40}".rstrip())
+    print(f"seeds          {totals.seeds:,} from {first} on")
     print(f"virtual hours  {totals.hours:,.0f}")
     print(f"turns          {totals.turns:,}")
     print(f"faults         {totals.faults.total():,}: {faults}")
+    print(f"messages lost  {totals.lost:,}, and last words late on {totals.late:,} connections")
     print(f"violations     {len(totals.broken)}{': ' if broken else ''}{broken}", flush=True)
 
 

@@ -33,6 +33,8 @@ class Outcome(NamedTuple):
     hours: float = 0.0  # virtual ones
     turns: int = 0
     faults: tuple[tuple[str, int], ...] = ()
+    lost: int = 0  # messages
+    late: int = 0  # connections whose last words came after their end
     invariant: Invariant | None = None  # that did not hold
     story: str = ""  # of how it did not
     mistake: bool = False
@@ -59,6 +61,8 @@ class Totals:
         self.hours = 0.0
         self.turns = 0
         self.faults: Counter[str] = Counter()
+        self.lost = 0
+        self.late = 0
         self.broken: list[Outcome] = []
 
     def add(self, outcome: Outcome) -> None:
@@ -66,6 +70,8 @@ class Totals:
         self.hours += outcome.hours
         self.turns += outcome.turns
         self.faults.update(dict(outcome.faults))
+        self.lost += outcome.lost
+        self.late += outcome.late
         if outcome.invariant is not None:
             self.broken.append(outcome)
 
@@ -79,7 +85,8 @@ def outcome_of(seed: int, mutation: str | None = None) -> Outcome:
             mistake = isinstance(broken.__cause__, _MISTAKES)
             return Outcome(seed, invariant=broken.invariant, story=str(broken), mistake=mistake)
     hours = world.loop.elapsed_us / 3.6e9
-    return Outcome(seed, hours, world.watch.turns, tuple(world.faults.items()))
+    faults, network = tuple(world.faults.items()), world.network
+    return Outcome(seed, hours, world.watch.turns, faults, network.lost, network.late)
 
 
 def hunt(name: str) -> Catch:
