@@ -103,25 +103,27 @@ def _asks(wire: Wire, job: Crowd) -> dict[str, Callable[[], None]]:
 
 
 def _filters(wire: Wire, job: Crowd) -> dict[str, Callable[[], None]]:
-    """Those that may be asked of the job as it is: with nothing completed, some find nothing."""
+    """Filters; those on how tasks ended only where some have."""
     path = f"/jobs/{job.job}/tasks"
     failed = job.completed // EVERY_100TH
     expected = {
         "state eq 'active'": min(PAGE, job.tasks - job.completed),
         "state eq 'running'": 0,
+        "stateTransitionTime lt DateTime'2000-01-01T00:00:00Z'": 0,
+    }
+    ends = {
         "executionInfo/exitCode eq 1": min(PAGE, failed),
         "executionInfo/exitCode eq 7": min(RARE, job.completed),
         "executionInfo/exitCode eq 99": 0,
         "executionInfo/result eq 'failure'": min(PAGE, failed),
         "state eq 'completed' and executionInfo/exitCode ne 0": min(PAGE, failed),
         "executionInfo/endTime gt DateTime'2100-01-01T00:00:00Z'": 0,
-        "stateTransitionTime lt DateTime'2000-01-01T00:00:00Z'": 0,
     }
     return {
         f"{text}, {'all' if count == PAGE else count}": partial(
             _expect, wire, path, {"$filter": text}, count
         )
-        for text, count in expected.items()
+        for text, count in {**expected, **(ends if job.completed else {})}.items()
     }
 
 

@@ -33,8 +33,8 @@ def run() -> Report:
     """Fill a database, then start on it again and again."""
     with Bench.started() as bench:
         empty = [_start_s(bench) for _ in range(ROUNDS)]
-        waiting, over = bench.job("no-such-pool"), bench.job("no-such-pool")
-        with Bench.beside(bench.service) as again:
+        with Bench.beside(bench.service) as again:  # each start has another port
+            waiting, over = again.job("no-such-pool"), again.job("no-such-pool")
             crowd(again, waiting, TASKS)
             crowd(again, over, TASKS)
         bench.service.terminate()
