@@ -45,6 +45,15 @@ class Scheduling(RuleBasedStateMachine):
             self.queue.add(number, self.last_task, slots)
             self.model.add(number, self.last_task, slots)
 
+    @rule(number=JOBS, slots=st.integers(1, 5), count=st.integers(1, 4))
+    def add_many(self, number: int, slots: int, count: int) -> None:
+        added = range(self.last_task + 1, self.last_task + 1 + count)
+        self.last_task += count
+        self.queue.add_many(number, added, slots)
+        for task in added:
+            self.waiting[task] = (number, slots)
+            self.model.add(number, task, slots)
+
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:

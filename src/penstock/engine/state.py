@@ -7,7 +7,8 @@ have their records here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
 
 from penstock.domain import changes as c
 from penstock.domain.records import (
@@ -35,7 +36,7 @@ OPEN_NODE_STATES = frozenset({NodeState.IDLE, NodeState.RUNNING})
 
 
 RESTORED_AT_ONCE = 5_000
-"""Waiting tasks that are taken in without a pause: some ten milliseconds."""
+"""Waiting tasks that are taken in without a pause: some milliseconds."""
 
 PACE_WEIGHT = 0.2
 """How much the newest task counts in the pace of a node."""
@@ -136,10 +137,10 @@ class State:
         for job_no, satisfied in saved.satisfied.items():
             once = saved.satisfied_once.get(job_no, {})
             self.books[job_no] = DependencyBook(satisfied, once)
-        for number, waiting in enumerate(saved.waiting, 1):
-            self._wait(waiting)
-            if not number % RESTORED_AT_ONCE:
-                yield
+        waiting = iter(saved.waiting)
+        while part := list(islice(waiting, RESTORED_AT_ONCE)):
+            self._wait_all(part)
+            yield
         for task in saved.given:
             self._give(task)
             if task.node_no is not None:
@@ -367,6 +368,17 @@ class State:
         if task.depends is None or self.books[task.job_no].add(task.no, task.depends, then):
             self.enqueue(task.job_no, task.no, task.slots, task.affinity)
 
+    def _wait_all(self, tasks: Iterable[WaitingTask]) -> None:
+        """Let many wait; those that want nothing but slots together, as most do."""
+        for (job_no, slots, plain), group in groupby(tasks, _kind):
+            if plain:
+                key = queue_key(self.jobs[job_no])
+                self.queue(key).add_many(job_no, [task.no for task in group], slots)
+                self.hot[key] = None
+            else:
+                for task in group:
+                    self._wait(task)
+
     def enqueue(self, job_no: int, task_no: int, slots: int, affinity: str | None) -> None:
         """Let an active task wait for a node: it waits for no other task any more."""
         key = queue_key(self.jobs[job_no])
@@ -415,6 +427,10 @@ class State:
 def queue_key(job: JobRecord) -> QueueKey:
     """The queue that a job's tasks wait in."""
     return job.account, key_of(job.pool_id)
+
+
+def _kind(task: WaitingTask) -> tuple[int, int, bool]:
+    return task.job_no, task.slots, task.depends is None and task.affinity is None
 
 
 def _failed(task: TaskRecord) -> bool:

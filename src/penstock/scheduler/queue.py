@@ -15,6 +15,7 @@ at once when they have become the greater part.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
 
 import msgspec
@@ -50,6 +51,9 @@ class _Line:
 
     def append(self, task_no: int) -> None:
         self._tasks.append(task_no)
+
+    def extend(self, task_nos: Iterable[int]) -> None:
+        self._tasks.extend(task_nos)
 
     def head(self) -> int | None:
         """The first task; None when there is none."""
@@ -115,13 +119,20 @@ class WaitingJob:
         self.entry: tuple[int, _Entry] | None = None  # by least slots; it is in that heap
 
     def add(self, task_no: int, slots: int, hint: int | None) -> None:
-        line = self.lines.get(slots)
-        if line is None:
-            line = self.lines[slots] = _Line()
-        line.append(task_no)
+        self._line(slots).append(task_no)
         self.waiting += 1
         if hint is not None:
             self.hints[task_no] = hint
+
+    def add_many(self, task_nos: Sequence[int], slots: int) -> None:
+        self._line(slots).extend(task_nos)
+        self.waiting += len(task_nos)
+
+    def _line(self, slots: int) -> _Line:
+        line = self.lines.get(slots)
+        if line is None:
+            line = self.lines[slots] = _Line()
+        return line
 
     def remove(self, task_no: int, slots: int) -> None:
         self.lines[slots].remove(task_no)
@@ -225,6 +236,14 @@ class PoolQueue:
         job = self.jobs[job_no]
         fresh = not job.waiting
         job.add(task_no, slots, hint)
+        if job.entry is None or slots < job.entry[0]:
+            self._enter(job, fresh=fresh)
+
+    def add_many(self, job_no: int, task_nos: Sequence[int], slots: int) -> None:
+        """Let tasks of one size wait, one after the other; none would like a certain node."""
+        job = self.jobs[job_no]
+        fresh = not job.waiting
+        job.add_many(task_nos, slots)
         if job.entry is None or slots < job.entry[0]:
             self._enter(job, fresh=fresh)
 
