@@ -38,6 +38,9 @@ log = logging.getLogger("penstock.engine")
 T = TypeVar("T")
 
 TICK_S = 0.25
+STOOD_STILL_US = 1_000_000
+"""Between two ticks of a server that goes on as it should lies less."""
+
 FILES_IN_SWEEP = 200
 
 
@@ -136,7 +139,9 @@ class Engine(Loop):
 
     async def _tick_along(self) -> None:
         while True:
+            slept_us = self._monotonic_us()
             await asyncio.sleep(TICK_S)
+            self._stood_still(self._monotonic_us() - slept_us)
             if self._pause.is_on or self._something_due():
                 self._submit_later(self._tick)
             try:
@@ -146,6 +151,18 @@ class Engine(Loop):
                     self._submit_later(partial(_meet, error=error))
                 # Time must go on: what failed was logged by its turn and is due again next time.
                 log.warning("sweep failed, and is tried again")
+
+    def _stood_still(self, passed_us: int) -> None:
+        """Hold no silence against the hosts that the server itself was too slow to hear.
+
+        A server that was stopped, or whose machine was, has their words waiting in its sockets.
+        """
+        if passed_us < STOOD_STILL_US:
+            return
+        for link in self._links.values():
+            link.heard_us += passed_us
+        for host in self._silent_since_us:
+            self._silent_since_us[host] += passed_us
 
     async def sweep(self) -> None:
         """Let the directories go whose retention is over. Returns when that is decided."""

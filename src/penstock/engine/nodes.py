@@ -114,10 +114,11 @@ def leave_now(turn: Turn, node: NodeRecord, how: Removal) -> None:
         node_gone(turn, leaving)  # its host was given up already, and is told if it comes back
 
 
-def node_gone(turn: Turn, node: NodeRecord) -> None:
+def node_gone(turn: Turn, node: NodeRecord, *, heard_of: bool = True) -> None:
     """Nothing of a node is left: what it was to run goes back, and it is forgotten."""
     for task in turn.state.given_to(node.no):
-        tasks.taken_off(turn, task, requeue=tasks.runs_again(turn, task))
+        again = tasks.runs_again(turn, task)
+        tasks.taken_off(turn, task, requeue=again, heard_of=heard_of)
     drop_node(turn, node)
 
 
@@ -137,10 +138,10 @@ def _touch_waiting_jobs(turn: Turn, node_no: int) -> None:
 def lose_node(turn: Turn, node: NodeRecord) -> None:
     """A node's host fell silent: its tasks go back, and it is unknown until the host returns."""
     if node.state is NodeState.LEAVING_POOL:
-        node_gone(turn, node)
+        node_gone(turn, node, heard_of=False)
         return
     for task in turn.state.given_to(node.no):
-        tasks.taken_off(turn, task, requeue=True)
+        tasks.taken_off(turn, task, requeue=True, heard_of=False)
     node = turn.state.nodes[node.no]
     if node.state is NodeState.CREATING:
         turn.put(c.PutNode(replace(node, host=None)))  # another host may have it

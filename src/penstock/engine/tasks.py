@@ -303,18 +303,18 @@ def runs_again(turn: Turn, task: TaskRecord) -> bool:
     return node is None or node.leaving is not Removal.TERMINATE
 
 
-def taken_off(turn: Turn, task: TaskRecord, *, requeue: bool) -> None:
+def taken_off(turn: Turn, task: TaskRecord, *, requeue: bool, heard_of: bool = True) -> None:
     """A task runs no more because its node is gone or it was told to leave it.
 
     It runs again unless a user ended it meanwhile. Every such return is counted, whatever its
     cause, so that the record says how often the command may have run; one that was only sent
-    ahead has not run.
+    ahead has not run, unless its node may have begun it while it was not `heard_of`.
     """
     was_running = task.state is TaskState.RUNNING
     if task.ending is Ending.DELETED:
         _forget(turn, task)
     elif task.ahead and task.ending is not Ending.TERMINATED:
-        _put_back(turn, task)
+        _put_back(turn, task, counted=not heard_of)
     elif task.ending is Ending.TERMINATED or not requeue or _is_ending(turn, task):
         task = _complete(turn, task, TaskEvent.TERMINATED, turn.now_us, None, ENDED_BY_USER)
         if was_running:
@@ -334,10 +334,14 @@ def taken_off(turn: Turn, task: TaskRecord, *, requeue: bool) -> None:
         turn.touch_job(task.job_no)
 
 
-def _put_back(turn: Turn, task: TaskRecord) -> None:
+def _put_back(turn: Turn, task: TaskRecord, *, counted: bool) -> None:
     """A task that was sent ahead waits for any node again."""
     _touch_if_ahead(turn, task)
-    turn.put_task(task, ahead=False, node_no=None, ending=None)
+    count: dict[str, Any] = {
+        "requeue_count": task.requeue_count + 1,
+        "last_requeue_us": turn.now_us,
+    }
+    turn.put_task(task, ahead=False, node_no=None, ending=None, **(count if counted else {}))
     turn.touch_job(task.job_no)
 
 

@@ -78,7 +78,6 @@ def test_after_a_long_cut_what_was_given_up_runs_again(
         assert verdict.requeued > 0
 
 
-@pytest.mark.xfail(strict=True, reason="a run that was sent ahead and given up is not counted")
 def test_runs_that_began_by_themselves_during_a_long_cut_are_counted(
     tmp_path: Path, ledger: Ledger, cable: Cable
 ) -> None:

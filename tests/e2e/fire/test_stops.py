@@ -69,4 +69,5 @@ def test_a_server_stopped_for_longer_than_it_bears_silence(tmp_path: Path, ledge
         with stopped(psutil.Process(service.process.pid)):
             time.sleep(1.5 * SILENT_S)  # it can be asked nothing meanwhile: time is all there is
 
-        finished(service.client(), ledger, wanted)
+        verdict = finished(service.client(), ledger, wanted)
+        assert verdict.requeued == 0, "its hosts were not silent, it was deaf"

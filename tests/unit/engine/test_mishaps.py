@@ -30,7 +30,7 @@ from penstock.messages import (
     TaskEnded,
 )
 from tests.records import ACCOUNT
-from tests.unit.engine.house import KILLED, House, play
+from tests.unit.engine.house import KILLED, FakeHost, House, play
 from tests.unit.engine.test_ahead import SHORT_US, begin, give_back, quick_pool, sent_ahead
 
 
@@ -202,6 +202,25 @@ def test_a_clock_that_is_moved_makes_no_host_silent() -> None:
         await house.pass_time(1)
         assert (await house.task("t")).state is TaskState.RUNNING
         assert {node.state for node in await house.nodes()} == {NodeState.RUNNING}
+
+    play(scenario)
+
+
+def test_a_server_that_stood_still_holds_no_silence_against_its_hosts() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool()
+        await house.job()
+        await house.add("t")
+        await house.runs()
+        other = FakeHost(house.engine, "other")
+        await other.connect()
+        await other.cut()
+        house.elapse(60)  # as long as it was stopped; all that was said waits to be read
+        house.engine._stood_still(60_000_000)
+        assert house.engine._silent() == []
+        house.elapse(31)
+        house.engine._stood_still(250_000)  # a tick like any other
+        assert sorted(house.engine._silent()) == ["host", "other"]
 
     play(scenario)
 
