@@ -9,14 +9,13 @@ so that the ratio says what size costs and not what the machine did meanwhile.
 from __future__ import annotations
 
 import gc
-import statistics
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from bench.report import Figure, Report
+from bench.report import Figure, Report, beside, median_of
 from penstock.domain.specs.task import Dependencies, TaskIdRange
 from penstock.scheduler.dependencies import DependencyBook
 from penstock.scheduler.nodes import Fill
@@ -27,7 +26,7 @@ IN_TURN = 1000  # placements in one pass, as in the engine
 IN_ROUND = 20_000  # placements
 ROUNDS = 5
 LEAST_PER_S = 50_000
-MOST_SLOWER = 2.0
+LEAST_OF_SMALL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,9 @@ class Cell:
         kinds += ["mixed slots"] if len(self.sizes) > 1 else []
         kinds += [f"{self.priorities} priorities"] if self.priorities > 1 else []
         kinds += ["sent ahead"] if self.ahead else []
-        size = f"{self.nodes:,} nodes, {self.tasks:,} tasks, {self.jobs:,} jobs"
+        size = (
+            f"{self.nodes:,} nodes, {self.tasks:,} tasks, {self.jobs:,} job{'s' * (self.jobs > 1)}"
+        )
         return ", ".join([size, *kinds])
 
     @property
@@ -77,36 +78,22 @@ CELLS: Sequence[Cell] = (
 
 def run() -> Report:
     """Measure all cells, and the dependencies of one job."""
-    figures: list[Figure] = []
-    for cell in CELLS:
-        bar = LEAST_PER_S if cell == AIMED else None
-        figures += _beside_small(cell, bar)
-    figures += _dependencies()
-    return Report(f"pure core, {SLOTS} slots a node", figures)
+    figures = [_beside_small(cell, LEAST_PER_S if cell == AIMED else None) for cell in CELLS]
+    return Report(f"pure core, {SLOTS} slots a node", [*figures, *_dependencies()])
 
 
-def _beside_small(cell: Cell, bar: float | None) -> list[Figure]:
-    """Placements per second of a cell, and how much slower it is than its small one."""
+def _beside_small(cell: Cell, aim: float | None) -> Figure:
+    """Placements per second of a cell, beside its small one."""
     large, small = _filled(cell), _filled(cell.small)
     rates: list[float] = []
-    slower: list[float] = []
+    floors: list[float] = []
     for number in range(ROUNDS + 1):
         rate, floor = large.rate(IN_ROUND), small.rate(IN_ROUND)
         if number:  # the first round warms both
             rates.append(rate)
-            slower.append(floor / rate)
-    spread = (min(rates), max(rates))
-    return [
-        Figure(name=cell.name, value=statistics.median(rates), unit="/s", spread=spread, bar=bar),
-        Figure(
-            name="  slower than 100 nodes, 10,000 tasks",
-            value=statistics.median(slower),
-            unit="x",
-            spread=(min(slower), max(slower)),
-            bar=MOST_SLOWER,
-            less_is_better=True,
-        ),
-    ]
+            floors.append(floor)
+    near = beside("100 nodes, 10,000 tasks", rates, floors, aim=LEAST_OF_SMALL)
+    return median_of(cell.name, rates, "/s", aim=aim, beside=[near])
 
 
 class _Running:
@@ -198,4 +185,4 @@ def _dependencies() -> list[Figure]:
     took_s = time.perf_counter() - began
     assert released == reducers
     name = f"dependencies: {reducers:,} tasks after a range of {chain:,}"
-    return [*figures, Figure(name=name, value=chain / took_s, unit="/s", bar=LEAST_PER_S)]
+    return [*figures, Figure(name=name, value=chain / took_s, unit="/s", aim=LEAST_PER_S)]

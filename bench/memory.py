@@ -58,7 +58,7 @@ def _of_tasks() -> list[Figure]:
                 name=f"waiting task of {TASKS:,}, {name}",
                 value=taken / TASKS,
                 unit="bytes",
-                bar=MOST_PER_TASK,
+                aim=MOST_PER_TASK,
                 less_is_better=True,
             )
             for name, taken in names.items()
@@ -77,7 +77,7 @@ def _of_nodes() -> list[Figure]:
             name=f"idle local node of {FEW + MORE}",
             value=taken / MORE / 2**20,
             unit="MB",
-            bar=MOST_PER_NODE_MB,
+            aim=MOST_PER_NODE_MB,
             less_is_better=True,
         )
     ]

@@ -59,7 +59,7 @@ def run() -> Report:
                 value=full.value,
                 unit="s",
                 spread=full.spread,
-                bar=MOST_S,
+                aim=MOST_S,
                 less_is_better=True,
             ),
         ],
