@@ -44,7 +44,8 @@ def main() -> int:
 
 def _replay(seed: int, mutation: str | None, *, detail: bool) -> int:
     if mutation is not None:
-        outcome = outcome_of(seed, mutation)
+        bug = MUTATIONS[mutation]
+        outcome = outcome_of(seed, bug.switched_on(), bug.fault)
         print(outcome.story or f"seed {seed} holds with {mutation}")
         return 0 if outcome.invariant is None else 1
     try:

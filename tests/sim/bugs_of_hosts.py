@@ -35,7 +35,7 @@ def starts_beside_the_old() -> Bug:
     drop = AgentCore._drop_unlisted
 
     def admit(self: AgentCore, run: Run, now_us: int) -> list[Action]:
-        return self._begin(run, now_us)
+        return self._begin_or_queue(run, now_us)
 
     def spare(
         self: AgentCore, attempts: set[tuple[int, int]], nodes: set[int], now_us: int

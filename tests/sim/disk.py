@@ -43,7 +43,7 @@ class Disk(MemoryStore):
         if self.full:
             self.commits_refused += 1
             raise WriteFailed("no space left")
-        self.torn = changes[: self._random.randint(0, len(changes))]
+        self.torn = changes[: self._random.randint(1, len(changes))]
         self._tears()
         self.torn = ()
         self._before(changes)

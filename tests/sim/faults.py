@@ -18,7 +18,8 @@ _LONGEST_STEP_BACK_S = 600.0
 class Faults:
     """One thing after the other goes wrong for a while; several may at once."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, sure: str | None = None) -> None:
+        """`sure` names a kind that is to be among those that come, and often."""
         self._world = world
         self._random = Random(f"{world.seed}/faults")
         self._under_way: dict[asyncio.Task[None], None] = {}
@@ -47,6 +48,8 @@ class Faults:
             self._replace_host,
         ]
         self._kinds = self._random.sample(kinds, self._random.randint(1, 8))
+        if sure is not None:
+            self._kinds += [kind for kind in kinds if kind.__name__ == f"_{sure}"] * 4
         self._pause_s = world.pace.factor * self._random.choice((3.0, 10.0, 30.0))
 
     async def run(self, for_s: float) -> None:
@@ -74,6 +77,17 @@ class Faults:
     async def _lasts_long(self, mean_s: float) -> None:
         """In a world of a slow pace for minutes or hours."""
         await self._lasts(mean_s * self._world.pace.factor)
+
+    async def _until(self, done: Callable[[], bool]) -> None:
+        """Wait for what comes with the next work; but not for ever, as there may be none."""
+        for _ in range(20):
+            await asyncio.sleep(0.5)
+            if done():
+                return
+        for _ in range(20):
+            await asyncio.sleep(0.5 * self._world.pace.factor)
+            if done():
+                return
 
     def _host(self) -> Host:
         return self._random.choice([host for host in self._world.hosts if not host.gone])
@@ -132,10 +146,7 @@ class Faults:
         with self._world.trouble(host.name):
             if self._random.random() < 0.5:
                 host.life.dies_at_spawn = self._random.choice(("noted", "begun"))
-                for _ in range(20):
-                    await asyncio.sleep(0.5)
-                    if host.life is None:
-                        break
+                await self._until(lambda: host.life is None)
             host.kill()
             await self._lasts(self._random.choice((0.5, 20)))
             self._revive_host(host)
@@ -213,11 +224,8 @@ class Faults:
         """SIGKILL within a commit, or between a commit and what it lets be sent."""
         world = self._world
         with world.trouble(None):
-            world.dies_at_commit = self._random.choice(("torn", "before", "after"))
-            for _ in range(20):
-                await asyncio.sleep(0.5)
-                if world.server is None:
-                    break
+            world.dies_at_commit = self._random.choice(("torn", "torn", "before", "after"))
+            await self._until(lambda: world.server is None)
             world.dies_at_commit = None
             self._revive()
 
@@ -226,10 +234,7 @@ class Faults:
         disk = self._world.disk
         with self._world.trouble(None):
             disk.full, refused = True, disk.commits_refused
-            for _ in range(20):
-                await asyncio.sleep(0.5 * self._world.pace.factor)
-                if disk.commits_refused > refused:
-                    break
+            await self._until(lambda: disk.commits_refused > refused)
             await self._lasts(4)
             disk.full = False
 

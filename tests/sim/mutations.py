@@ -16,6 +16,7 @@ class Mutation(NamedTuple):
 
     breaks: Invariant
     switched_on: Callable[[], AbstractContextManager[Any]]
+    fault: str | None = None  # without which it does not show
 
     @property
     def name(self) -> str:
@@ -33,7 +34,7 @@ _ALL: Final = (
     Mutation(Invariant.SLOTS, server.frees_slots_twice),
     Mutation(Invariant.COUNTS, server.counts_failures_as_successes),
     Mutation(Invariant.COUNTS, server.counts_running_as_waiting),
-    Mutation(Invariant.COUNTS, server.believes_a_torn_commit),
+    Mutation(Invariant.COUNTS, server.believes_a_torn_commit, "kill_in_commit"),
     Mutation(Invariant.MOVES, server.completes_a_job_at_once),
     Mutation(Invariant.REASONS, server.blames_the_queue),
     Mutation(Invariant.REASONS, server.knows_no_reason),
@@ -43,18 +44,18 @@ _ALL: Final = (
     Mutation(Invariant.BOUND, server.never_calls_back),
     Mutation(Invariant.RULES, server.ignores_priority),
     Mutation(Invariant.RULES, server.ignores_the_limit_of_a_job),
-    Mutation(Invariant.RULES, server.forgets_the_limit_at_a_restart),
+    Mutation(Invariant.RULES, server.forgets_the_limit_at_a_restart, "kill_server"),
     Mutation(Invariant.RULES, server.ignores_dependencies),
-    Mutation(Invariant.MEMORY, server.keeps_memory_after_a_failed_commit),
-    Mutation(Invariant.ALONE, hosts.starts_beside_the_old),
-    Mutation(Invariant.FINISH, hosts.keeps_what_is_not_listed),
+    Mutation(Invariant.MEMORY, server.keeps_memory_after_a_failed_commit, "fill_disk"),
+    Mutation(Invariant.ALONE, hosts.starts_beside_the_old, "part"),
+    Mutation(Invariant.FINISH, hosts.keeps_what_is_not_listed, "part"),
     Mutation(Invariant.COMMITTED, server.sends_before_the_commit),
     Mutation(Invariant.COMMITTED, server.counts_no_retry),
     Mutation(Invariant.COMMITTED, hosts.notes_no_begin),
-    Mutation(Invariant.TRUTH, server.ignores_the_attempt),
+    Mutation(Invariant.TRUTH, server.ignores_the_attempt, "part"),
     Mutation(Invariant.ONWARD, server.forgets_what_a_job_waits_for),
-    Mutation(Invariant.FINISH, server.forgets_to_requeue),
-    Mutation(Invariant.FINISH, server.does_not_send_again),
+    Mutation(Invariant.FINISH, server.forgets_to_requeue, "part"),
+    Mutation(Invariant.FINISH, server.does_not_send_again, "kill_in_commit"),
     Mutation(Invariant.FINISH, server.loses_chores),
     Mutation(Invariant.COMMITTED, hosts.forgets_how_attempts_ended),
     Mutation(Invariant.SOUND, hosts.drops_files_under_a_task),

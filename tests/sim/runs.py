@@ -8,10 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import count
 from multiprocessing import get_context
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tests.sim.invariants import Broken, Invariant
 from tests.sim.mutations import MUTATIONS
@@ -76,11 +76,13 @@ class Totals:
             self.broken.append(outcome)
 
 
-def outcome_of(seed: int, mutation: str | None = None) -> Outcome:
+def outcome_of(
+    seed: int, bug: AbstractContextManager[Any] | None = None, fault: str | None = None
+) -> Outcome:
     """Play one history, with a bug or without."""
-    with MUTATIONS[mutation].switched_on() if mutation else nullcontext():
+    with bug or nullcontext():
         try:
-            world = play(seed)
+            world = play(seed, fault=fault)
         except Broken as broken:
             mistake = isinstance(broken.__cause__, _MISTAKES)
             return Outcome(seed, invariant=broken.invariant, story=str(broken), mistake=mistake)
@@ -91,13 +93,13 @@ def outcome_of(seed: int, mutation: str | None = None) -> Outcome:
 
 def hunt(name: str) -> Catch:
     """Look for a history in which a bug breaks the invariant that it is to break."""
-    besides: Counter[str] = Counter()
+    mutation, besides = MUTATIONS[name], Counter[str]()
     for seed in range(FIRST_SEED, FIRST_SEED + MOST_SEEDS):
-        outcome = outcome_of(seed, name)
+        outcome = outcome_of(seed, mutation.switched_on(), mutation.fault)
         if outcome.mistake:
             return Catch(name, None, dict(besides), outcome.story)
-        if outcome.invariant is MUTATIONS[name].breaks:
-            without = outcome_of(seed)
+        if outcome.invariant is mutation.breaks:
+            without = outcome_of(seed, fault=mutation.fault)
             wrong = "" if without.invariant is None else f"seed {seed} breaks without it too"
             return Catch(name, seed, dict(besides), wrong)
         if outcome.invariant is not None:

@@ -31,21 +31,26 @@ _STUCK_FOR_GOOD: Final = frozenset(
 )
 
 
-def play(seed: int, *, detail: bool = False) -> World:
-    """Play the world of a seed. Raises `Broken` when something does not hold."""
+def play(seed: int, *, fault: str | None = None, detail: bool = False) -> World:
+    """Play the world of a seed, and let it have this fault for sure.
+
+    Raises `Broken` when something does not hold.
+    """
     world = World(seed, hosts=Random(f"{seed}/hosts").randint(1, 3), detail=detail)
-    world.run(tell)
+    world.run(lambda world: tell(world, fault))
     return world
 
 
-async def tell(world: World) -> None:
+async def tell(world: World, fault: str | None) -> None:
     """All that happens in one world."""
     random = Random(f"{world.seed}/story")
     pools, jobs = _users(world, random)
     world.start_server()
     for host in world.hosts:
         host.start()
-    faults = asyncio.ensure_future(Faults(world).run(random.uniform(30, 200) * world.pace.factor))
+    faults = asyncio.ensure_future(
+        Faults(world, fault).run(random.uniform(30, 200) * world.pace.factor)
+    )
     for pool in pools:
         await pool.create()
     await asyncio.gather(*(pool.live() for pool in pools), *(job.live() for job in jobs), faults)
