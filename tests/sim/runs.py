@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import count
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from typing import Any, Final, NamedTuple
 
 from tests.sim.invariants import Broken, Invariant
@@ -117,6 +117,13 @@ def pool(workers: int | None) -> Iterator[ProcessPoolExecutor]:
         yield executor
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+        _end_tracker()
+
+
+def _end_tracker() -> None:
+    """The helper of the pool would stay until this process ends."""
+    tracker: Any = resource_tracker
+    tracker._resource_tracker._stop()
 
 
 def _leave_signals() -> None:
