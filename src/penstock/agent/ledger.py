@@ -14,6 +14,7 @@ from penstock.agent.events import RunKey
 from penstock.messages import ChoreDone, MakeNode, NumberedReport, StartTaskEnded, TaskEnded
 
 _KEPT_ENDINGS: Final = 4096  # confirmed ones, kept to answer an instruction that was late
+_KEPT_CHORES: Final = 4096  # likewise
 
 
 class BegunRun(msgspec.Struct, frozen=True, array_like=True):
@@ -62,6 +63,7 @@ class Ledger:
         self._ended: dict[RunKey, TaskEnded] = {}
         self._newest: dict[int, int] = {}
         self._settled: deque[RunKey] = deque()
+        self._done: dict[int, int] = {}  # chores, and the last report that each is done
         for number in sorted(saved.reports):
             self.keep(saved.reports[number])
 
@@ -76,16 +78,16 @@ class Ledger:
             self._ended[RunKey(report.task_no, report.attempt)] = report
             if report.attempt > self._newest.get(report.task_no, 0):
                 self._newest[report.task_no] = report.attempt
+        elif isinstance(report, ChoreDone):
+            self._done.pop(report.chore, None)
+            self._done[report.chore] = report.report
 
     def is_done(self, chore: int) -> bool:
-        """Whether the server was told that a chore is done, and may not have heard it."""
-        return any(
-            isinstance(report, ChoreDone) and report.chore == chore
-            for report in self.unconfirmed.values()
-        )
+        """Whether the server was told that a chore is done, as far as that is still known."""
+        return chore in self._done
 
     def confirm(self, number: int) -> None:
-        """Drop the reports up to `number`; how attempts ended stays known for a while."""
+        """Drop the reports up to `number`; what they said of attempts and chores stays known."""
         done: list[int] = []
         for held in self.unconfirmed:  # in the order of their numbers
             if held > number:
@@ -97,6 +99,11 @@ class Ledger:
                 self._settled.append(RunKey(report.task_no, report.attempt))
         while len(self._settled) > _KEPT_ENDINGS:
             self._forget(self._settled.popleft())
+        while len(self._done) > _KEPT_CHORES:
+            chore, told = next(iter(self._done.items()))
+            if told in self.unconfirmed:
+                break
+            del self._done[chore]
 
     def clear(self) -> None:
         """Forget everything but which numbers were used."""
@@ -104,6 +111,7 @@ class Ledger:
         self._ended.clear()
         self._newest.clear()
         self._settled.clear()
+        self._done.clear()
 
     def ending(self, key: RunKey) -> TaskEnded | None:
         """Tell how an attempt ended, if that is still known."""

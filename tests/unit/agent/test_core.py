@@ -514,3 +514,15 @@ def test_a_chore_that_is_done_is_not_done_again() -> None:
     told(RemoveJob(chore=7, node_no=1, job_id="j"))
     assert [done.chore for done in told.reports(ChoreDone)] == [7, 7]
     assert told.core.attempts() == ((9, 1),)
+
+
+def test_a_chore_is_not_done_again_either_when_the_server_has_heard_of_it() -> None:
+    told = Told()
+    told(RemoveTask(chore=7, node_no=1, task_no=5, job_id="j", task_id="t"))
+    told(events.TreeRemoved(7))
+    (done,) = told.reports(ChoreDone)
+    told(Confirm(report=done.report))
+    told(order(5, 2))
+    told(RemoveTask(chore=7, node_no=1, task_no=5, job_id="j", task_id="t"))
+    assert [done.chore for done in told.reports(ChoreDone)] == [7, 7]
+    assert told.core.attempts() == ((5, 2),)
