@@ -417,6 +417,7 @@ class World:
             mock.patch.object(loop_module, "Turn", WatchedTurn),
             mock.patch.object(links, "reported", reported),
             mock.patch.object(engine_module, "TICK_S", self.pace.tick_s),
+            mock.patch.object(engine_module, "STOOD_STILL_US", int(4e6 * self.pace.tick_s)),
         ):
             yield
 
