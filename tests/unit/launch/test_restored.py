@@ -97,7 +97,7 @@ def test_what_ran_waits_again_and_is_counted_so(tmp_path: Path) -> None:
     assert saved.counts[3].tasks == Counts(active=3)
     tasks = tasks_in(path, [4, 5])
     assert (tasks[4].state, tasks[4].requeue_count) == (TaskState.ACTIVE, 1)
-    assert (tasks[5].ahead, tasks[5].requeue_count) == (False, 0), "it had not run"
+    assert (tasks[5].ahead, tasks[5].requeue_count) == (False, 1), "it may have run"
     (node,) = saved.nodes
     assert (node.state, node.running_tasks, node.running_slots) == (NodeState.UNKNOWN, 0, 0)
 
