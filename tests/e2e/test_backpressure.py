@@ -21,7 +21,7 @@ from tests.e2e.things import job_options, made_job, made_pool, pool_options, tas
 from tests.e2e.waiting import eventually
 
 CLIENTS = 64
-SECONDS = float(os.environ.get("PENSTOCK_PRESSURE_S", "8"))
+SECONDS = float(os.environ.get("PRESSURE_S", "8"))
 SLOW_COMMIT_MS = 50
 MOST_READY_S = 5.0
 MOST_RSS_PER_TASK = 500
