@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from select import select
 
-from bench.floor import LONGEST_S, scratch
+from bench.floor import LONGEST_S, fresh
 
 HERE = Path(__file__).parent
 START_S = 60.0
@@ -36,10 +36,14 @@ class LeftOut(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What all have: so many nodes (or workers) that run so many tasks at once each."""
+    """What all have: so many nodes (or workers) that run so many tasks at once each.
+
+    Everybody's files go below `root`.
+    """
 
     nodes: int
     slots: int
+    root: Path = Path()
 
     @property
     def at_once(self) -> int:
@@ -51,16 +55,16 @@ def dask(setup: Setup) -> Iterator[Rate]:
     """Processes of one thread each on one node; on several, a process per node is faster."""
     _need("distributed", "dask distributed")
     shape = (setup.slots, 1) if setup.nodes == 1 else (setup.nodes, setup.slots)
-    with _served("peer_dask.py", *shape) as process, _still(process):
-        yield lambda tasks: _resumed(process, tasks)
+    with _served(setup.root, "peer_dask.py", *shape) as process, _still(process):
+        yield lambda tasks: _resumed(process, setup.root, tasks)
 
 
 @contextmanager
 def hyperqueue(setup: Setup) -> Iterator[Rate]:
     """A server and a worker per node, in one process; the journal is off."""
     _need("hyperqueue", "hyperqueue")
-    with _served("peer_hyperqueue.py", setup.nodes, setup.slots) as process:
-        yield lambda tasks: _round(process, tasks)
+    with _served(setup.root, "peer_hyperqueue.py", setup.nodes, setup.slots) as process:
+        yield lambda tasks: _round(process, setup.root, tasks)
 
 
 @contextmanager
@@ -93,10 +97,9 @@ def gnu_parallel(setup: Setup) -> Iterator[Rate]:
             *numbers,
         ]
 
-    with scratch() as home:
-        # dash starts faster than the shells that people have.
-        settings = {"PARALLEL_SHELL": "/bin/sh", "HOME": str(home)}
-        yield lambda tasks: _called(command, tasks, settings)
+    # dash starts faster than the shells that people have.
+    settings = {"PARALLEL_SHELL": "/bin/sh", "HOME": str(fresh(setup.root))}
+    yield lambda tasks: _called(command, setup.root, tasks, settings)
 
 
 @contextmanager
@@ -110,7 +113,7 @@ def slurm(setup: Setup) -> Iterator[Rate]:
         outputs = [f"--output={root}/%a.stdout", f"--error={root}/%a.stderr"]
         return ["sbatch", "--quiet", "--wait", array, *outputs, "--wrap", "/bin/true"]
 
-    yield lambda tasks: _called(command, tasks, {})
+    yield lambda tasks: _called(command, setup.root, tasks, {})
 
 
 PEERS: Mapping[str, Callable[[Setup], AbstractContextManager[Rate]]] = {
@@ -128,43 +131,43 @@ def _need(module: str, packages: str) -> None:
 
 
 def _called(
-    command: Callable[[Path, int], list[str]], tasks: int, settings: Mapping[str, str]
+    command: Callable[[Path, int], list[str]], root: Path, tasks: int, settings: Mapping[str, str]
 ) -> float:
-    with scratch() as root:
-        began = time.perf_counter()
-        subprocess.run(
-            command(root, tasks),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, **settings},
-            check=True,
-            timeout=LONGEST_S,
-        )
-        return tasks / (time.perf_counter() - began)
+    words = command(fresh(root), tasks)
+    began = time.perf_counter()
+    subprocess.run(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, **settings},
+        check=True,
+        timeout=LONGEST_S,
+    )
+    return tasks / (time.perf_counter() - began)
 
 
 # --- those that serve ----------------------------------------------------------------------------
 
 
 @contextmanager
-def _served(program: str, *shape: int) -> Iterator[subprocess.Popen[str]]:
+def _served(root: Path, program: str, *shape: int) -> Iterator[subprocess.Popen[str]]:
     """Start a program in a session of its own, and end it with all that it started."""
-    with scratch() as directory:
-        process = subprocess.Popen(
-            [sys.executable, str(HERE / program), *map(str, shape), str(directory / "state")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "TMPDIR": str(directory)},  # both leave things behind in it
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            if _line(process, START_S) != "ready":
-                raise LeftOut("it does not start")
-            yield process
-        finally:
-            _end(process)
+    directory = fresh(root)
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / program), *map(str, shape), str(directory / "state")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(directory)},  # both leave things behind in it
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        if _line(process, START_S) != "ready":
+            raise LeftOut("it does not start")
+        yield process
+    finally:
+        _end(process)
 
 
 @contextmanager
@@ -176,23 +179,22 @@ def _still(process: subprocess.Popen[str]) -> Iterator[None]:
         os.killpg(process.pid, signal.SIGCONT)
 
 
-def _resumed(process: subprocess.Popen[str], tasks: int) -> float:
+def _resumed(process: subprocess.Popen[str], root: Path, tasks: int) -> float:
     os.killpg(process.pid, signal.SIGCONT)
     try:
-        return _round(process, tasks)
+        return _round(process, root, tasks)
     finally:
         os.killpg(process.pid, signal.SIGSTOP)
 
 
-def _round(process: subprocess.Popen[str], tasks: int) -> float:
+def _round(process: subprocess.Popen[str], root: Path, tasks: int) -> float:
     assert process.stdin is not None
-    with scratch() as root:
-        process.stdin.write(f"{root} {tasks}\n")
-        process.stdin.flush()
-        answer = _line(process, ROUND_S)
-        if not answer:
-            raise LeftOut("it ended by itself")
-        return tasks / float(answer)
+    process.stdin.write(f"{fresh(root)} {tasks}\n")
+    process.stdin.flush()
+    answer = _line(process, ROUND_S)
+    if not answer:
+        raise LeftOut("it ended by itself")
+    return tasks / float(answer)
 
 
 def _line(process: subprocess.Popen[str], within_s: float) -> str:

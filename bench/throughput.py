@@ -11,9 +11,10 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from statistics import median
 
-from bench.floor import Loop, scratch
+from bench.floor import Loop, fresh, scratch
 from bench.peers import PEERS, LeftOut, Rate, Setup
 from bench.report import Beside, Figure, Report, beside, median_of, progress
 from bench.service import Bench, Refused, collections
@@ -33,8 +34,8 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.5
 
 def run() -> Sequence[Report]:
     """Measure one node, then four."""
-    with Bench.started() as bench:
-        return [_measured(bench, setup) for setup in SETUPS]
+    with Bench.started() as bench, scratch() as root:
+        return [_measured(bench, replace(setup, root=root)) for setup in SETUPS]
 
 
 def _measured(bench: Bench, setup: Setup) -> Report:
@@ -62,12 +63,13 @@ def _name(setup: Setup) -> str:
 @contextmanager
 def _contestants(bench: Bench, setup: Setup) -> Iterator[tuple[dict[str, Rate], list[str]]]:
     """All that can take part, ready to run; and who cannot."""
-    with scratch() as root, ExitStack() as stack:
-        in_c, in_python = Loop.in_c(root), Loop.in_python()
+    with ExitStack() as stack:
+        root, in_python = setup.root, Loop.in_python()
+        in_c = Loop.in_c(fresh(root))
         pool = bench.pool(setup.nodes, setup.slots)
         contestants: dict[str, Rate] = {
-            FLOOR: lambda tasks: in_c.rate(tasks, setup.at_once),
-            BARE: lambda tasks: in_python.rate(tasks, setup.at_once),
+            FLOOR: lambda tasks: in_c.rate(root, tasks, setup.at_once),
+            BARE: lambda tasks: in_python.rate(root, tasks, setup.at_once),
             OURS: lambda tasks: _rate(bench, pool, tasks),
         }
         notes = []
@@ -125,7 +127,6 @@ def _rate(bench: Bench, pool: str, tasks: int) -> float:
     took_s = time.perf_counter() - began
     if counts["succeeded"] != tasks:
         raise Refused(f"not all succeeded: {counts}")
-    bench.remove(job)
     return tasks / took_s
 
 
