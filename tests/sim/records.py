@@ -94,7 +94,7 @@ def move_is_legal(state: State, change: c.Change) -> None:
             _legal(TASK_MOVES, was, task.state)
         case c.PutJob(job):
             _job_moves(state.jobs.get(job.no), job)
-        case c.PutNode(node):
+        case c.PutNode(node) | c.OccupyNode(node):
             _node_moves(state.nodes.get(node.no), node)
         case c.PutPool(pool):
             _pool_moves(state.pools.get(pool.no), pool)

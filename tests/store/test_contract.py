@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from penstock.domain import changes as c
 from penstock.domain.queries import Compare, Either, Query, StartsWith
-from penstock.domain.records import Chore, Counts, Detail, Failure
+from penstock.domain.records import Chore, Counts, Detail, Failure, RecentTask
 from penstock.domain.specs.task import Dependencies, ExitConditions, ExitOptions, TaskIdRange
-from penstock.domain.states import TaskResult, TaskState
+from penstock.domain.states import NodeState, TaskResult, TaskState
 from penstock.store.contract import Revision, StaleRevision, Store, WriteFailed
 from penstock.store.memory import MemoryStore
 from penstock.store.sqlite import SqliteStore
@@ -294,6 +294,59 @@ def test_pages_follow_each_other_while_the_list_changes(backend: Backend) -> Non
             if len(seen) == 7:
                 await put(store, c.DropTask(tasks[6]), c.AddTask(a_task(no=99, name="t0065"), b""))
         assert seen == sorted([task.id for task in tasks] + ["t0065"], key=str.lower)
+
+    backend.use(scenario)
+
+
+def a_line(name: str, **new: Any) -> RecentTask:
+    return RecentTask(job_id="job", task_id=name, state=TaskState.COMPLETED, **new)
+
+
+def test_a_node_remembers_what_ran_on_it_last(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        await put(store, c.PutNode(a_node()), c.PutNode(a_node(no=9, name="other")))
+        ran = [c.RanOn(2, count, a_line(f"t{count}")) for count in range(1, 14)]
+        again = c.RanOn(2, 14, a_line("t12", retry_count=1))
+        await put(store, *ran[:5], c.RanOn(9, 1, a_line("there")))
+        await put(store, *ran[5:], again)
+        store = await backend.reopen()
+        recent = await store.recent_tasks([2, 9, 77])
+        assert [task.task_id for task in recent[2]] == [
+            *("t12", "t13", "t11", "t10", "t9", "t8", "t7", "t6", "t5")
+        ]
+        assert recent[2][0].retry_count == 1
+        assert [task.task_id for task in recent[9]] == ["there"]
+        assert 77 not in recent
+        await put(store, c.DropNode(2))
+        assert list(await store.recent_tasks([2, 9])) == [9]
+
+    backend.use(scenario)
+
+
+def test_a_node_is_occupied_and_keeps_the_rest(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        node = a_node(address="127.1.1.1")
+        busy = replace(
+            node,
+            state=NodeState.RUNNING,
+            state_us=NOW_US + 1,
+            tasks_run=5,
+            tasks_succeeded=4,
+            running_tasks=2,
+            running_slots=3,
+        )
+        await put(store, c.PutNode(node))
+        await put(store, c.OccupyNode(busy))
+        store = await backend.reopen()
+        assert await store.node(1, "node") == busy
+        assert list((await store.load()).nodes) == [busy]
+        running = Query(filter=Compare("state", "eq", "running"))
+        assert list(await store.list_nodes(1, running)) == [busy]
+        idle = replace(
+            busy, state=NodeState.IDLE, errors=(Failure("usererror", "DiskFull", "text"),)
+        )
+        await put(store, c.PutNode(idle))
+        assert await store.node(1, "node") == idle
 
     backend.use(scenario)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from penstock.domain.records import (
@@ -10,9 +12,12 @@ from penstock.domain.records import (
     JobRecord,
     NodeRecord,
     PoolRecord,
+    RecentTask,
     TaskRecord,
 )
 from penstock.domain.states import TaskState
+
+RECENT_KEPT: Final = 10
 
 
 class PutPool(msgspec.Struct, frozen=True, gc=False):
@@ -33,8 +38,22 @@ class PutNode(msgspec.Struct, frozen=True, gc=False):
     node: NodeRecord
 
 
+class OccupyNode(msgspec.Struct, frozen=True, gc=False):
+    """Replace the record of a node of which only state, times of it and counts have changed."""
+
+    node: NodeRecord
+
+
+class RanOn(msgspec.Struct, frozen=True, gc=False):
+    """A task has run on a node, as the `count`-th there; the last `RECENT_KEPT` are remembered."""
+
+    node_no: int
+    count: int
+    task: RecentTask
+
+
 class DropNode(msgspec.Struct, frozen=True, gc=False):
-    """Forget the node and its chores."""
+    """Forget the node, its chores and what ran on it."""
 
     no: int
 
@@ -112,6 +131,8 @@ Change = (
     PutPool
     | DropPool
     | PutNode
+    | OccupyNode
+    | RanOn
     | DropNode
     | PutJob
     | DropJob

@@ -127,7 +127,6 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     tasks_succeeded: int = 0
     running_tasks: int = 0
     running_slots: int = 0
-    recent: tuple[RecentTask, ...] = ()
     errors: tuple[Failure, ...] = ()
     leaving: Removal | None = None  # set while it waits for its tasks before it leaves
 

@@ -17,6 +17,8 @@ _ORDER: Final = (
     c.DropTask,
     c.PutPool,
     c.PutNode,
+    c.OccupyNode,
+    c.RanOn,
     c.PutJob,
     c.AddTask,
     c.SetTask,
@@ -36,6 +38,8 @@ class ChangeSet:
 
     def __init__(self) -> None:
         self._kept: dict[type, dict[Any, Any]] = {kind: {} for kind in _ORDER}
+        self._nodes: dict[int, c.PutNode] = self._kept[c.PutNode]
+        self._occupies: dict[int, c.OccupyNode] = self._kept[c.OccupyNode]
         self._adds: dict[int, c.AddTask] = self._kept[c.AddTask]
         self._sets: dict[int, c.SetTask] = self._kept[c.SetTask]
         self._drops: dict[int, c.DropTask] = self._kept[c.DropTask]
@@ -55,6 +59,17 @@ class ChangeSet:
     def drops(self, task_no: int) -> bool:
         """Whether the turn drops a task."""
         return task_no in self._drops
+
+    def _put_node(self, change: c.PutNode) -> None:
+        self._occupies.pop(change.node.no, None)
+        self._nodes[change.node.no] = change
+
+    def _occupy_node(self, change: c.OccupyNode) -> None:
+        no = change.node.no
+        if no in self._nodes:  # it is written whole in any case
+            self._nodes[no] = c.PutNode(change.node)
+        else:
+            self._occupies[no] = change
 
     def _add(self, change: c.AddTask) -> None:
         self._adds[change.task.no] = change
@@ -88,7 +103,9 @@ _KEEP: Final[dict[type, Callable[[ChangeSet, Any], None]]] = {
     c.SetTask: ChangeSet._set,
     c.DropTask: ChangeSet._drop,
     c.PutPool: _by(lambda change: change.pool.no),
-    c.PutNode: _by(lambda change: change.node.no),
+    c.PutNode: ChangeSet._put_node,
+    c.OccupyNode: ChangeSet._occupy_node,
+    c.RanOn: _by(lambda change: (change.node_no, change.count)),
     c.PutJob: _by(lambda change: change.job.no),
     c.PutChore: _by(lambda change: change.chore.no),
     c.SetCounts: _by(lambda change: change.job_no),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -11,14 +11,16 @@ from penstock.domain.records import NodeRecord, RecentTask, TaskRecord
 from penstock.domain.states import NODE_MOVES, NodeEvent, NodeState, after
 from penstock.engine.turn import Turn
 
-RECENT_KEPT: Final = 10
-
 
 def move_node(turn: Turn, node: NodeRecord, event: NodeEvent, **new: Any) -> NodeRecord:
     """Take a node through its table."""
-    moved = replace(node, state=after(NODE_MOVES, node.state, event), state_us=turn.now_us, **new)
+    moved = _moved(turn, node, event, **new)
     turn.put(c.PutNode(moved))
     return moved
+
+
+def _moved(turn: Turn, node: NodeRecord, event: NodeEvent, **new: Any) -> NodeRecord:
+    return replace(node, state=after(NODE_MOVES, node.state, event), state_us=turn.now_us, **new)
 
 
 def task_began(turn: Turn, task: TaskRecord, node: NodeRecord) -> None:
@@ -28,9 +30,10 @@ def task_began(turn: Turn, task: TaskRecord, node: NodeRecord) -> None:
         "running_slots": node.running_slots + task.slots,
     }
     if node.state is NodeState.IDLE:
-        move_node(turn, node, NodeEvent.TASK_BEGAN, **new)
+        node = _moved(turn, node, NodeEvent.TASK_BEGAN, **new)
     else:
-        turn.put(c.PutNode(replace(node, **new)))
+        node = replace(node, **new)
+    turn.put(c.OccupyNode(node))
 
 
 def task_left(turn: Turn, task: TaskRecord, *, ran: bool) -> None:
@@ -43,26 +46,21 @@ def task_left(turn: Turn, task: TaskRecord, *, ran: bool) -> None:
         "running_slots": max(0, node.running_slots - task.slots),
     }
     if ran:
-        job = turn.state.jobs[task.job_no]
         new["tasks_run"] = node.tasks_run + 1
         new["tasks_succeeded"] = node.tasks_succeeded + (task.exit_code == 0 and not task.failure)
-        new["recent"] = with_recent(node.recent, job.id, task)
-    if new["running_tasks"]:
-        turn.put(c.PutNode(replace(node, **new)))
-        return
-    if node.state is NodeState.RUNNING:
-        move_node(turn, node, NodeEvent.TASKS_ENDED, **new)
+        turn.put(c.RanOn(node.no, new["tasks_run"], _line(turn, task)))
+    if not new["running_tasks"]:
+        turn.touch_node(node.no)
+    if not new["running_tasks"] and node.state is NodeState.RUNNING:
+        node = _moved(turn, node, NodeEvent.TASKS_ENDED, **new)
     else:
-        turn.put(c.PutNode(replace(node, **new)))
-    turn.touch_node(node.no)
+        node = replace(node, **new)
+    turn.put(c.OccupyNode(node))
 
 
-def with_recent(
-    recent: tuple[RecentTask, ...], job_id: str, task: TaskRecord
-) -> tuple[RecentTask, ...]:
-    """Put a task first; it has one line, however often it ran there."""
-    line = RecentTask(
-        job_id=job_id,
+def _line(turn: Turn, task: TaskRecord) -> RecentTask:
+    return RecentTask(
+        job_id=turn.state.jobs[task.job_no].id,
         task_id=task.id,
         state=task.state,
         start_us=task.start_us,
@@ -73,5 +71,3 @@ def with_recent(
         retry_count=task.retry_count,
         requeue_count=task.requeue_count,
     )
-    others = [item for item in recent if (item.job_id, item.task_id) != (job_id, task.id)]
-    return (line, *others[: RECENT_KEPT - 1])

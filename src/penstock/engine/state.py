@@ -200,6 +200,8 @@ class State:
             case c.AddTask(task, _):
                 self.tallies[task.job_no].count(task.state, task.slots, +1)
                 self._wait(task)
+            case c.OccupyNode(node):
+                self._put_node(node)
             case c.PutNode(node):
                 self._put_node(node)
             case c.DropNode(no):
@@ -228,8 +230,8 @@ class State:
                 self._put_chore(chore)
             case c.DropChore(no):
                 self._drop_chore(no)
-            case c.SetCounts():
-                pass  # made from the tallies themselves
+            case c.SetCounts() | c.RanOn():
+                pass  # made from the tallies themselves; of no concern to scheduling
 
     def _put_pool(self, pool: PoolRecord) -> None:
         key = (pool.account, key_of(pool.id))

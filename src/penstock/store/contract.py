@@ -15,6 +15,7 @@ from penstock.domain.records import (
     JobRecord,
     NodeRecord,
     PoolRecord,
+    RecentTask,
     TaskRecord,
     WaitingTask,
 )
@@ -92,6 +93,9 @@ class Store(Protocol):
 
     async def node(self, pool_no: int, node_id: str) -> NodeRecord | None:
         """Find a node; the id in any case."""
+
+    async def recent_tasks(self, node_nos: Sequence[int]) -> dict[int, list[RecentTask]]:
+        """Give what ran last on each node, newest first, each task once."""
 
     async def job(self, account: str, job_id: str) -> JobRecord | None:
         """Find a job; the id in any case."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
 
-from penstock.domain.records import Ending, Failure, TaskRecord
+from penstock.domain.records import Ending, Failure, RecentTask, TaskRecord
 from penstock.domain.specs.common import dec_hook, enc_hook
 from penstock.domain.specs.task import Dependencies, ExitConditions
 from penstock.domain.states import TaskResult, TaskState
@@ -29,6 +30,14 @@ def record(kind: type[RecordT], text: bytes) -> RecordT:
         decoder = _DECODERS[kind] = msgspec.json.Decoder(kind, dec_hook=dec_hook)
     found: RecordT = decoder.decode(text)
     return found
+
+
+def each_once(tasks: Iterable[RecentTask]) -> list[RecentTask]:
+    """Of several lines about one task, the first."""
+    found: dict[tuple[str, str], RecentTask] = {}
+    for task in tasks:
+        found.setdefault((task.job_id, task.task_id), task)
+    return list(found.values())
 
 
 TASK_COLUMNS = TaskRecord.__struct_fields__

@@ -13,12 +13,14 @@ from penstock.domain.records import (
     JobRecord,
     NodeRecord,
     PoolRecord,
+    RecentTask,
     TaskRecord,
     WaitingTask,
     key_of,
 )
 from penstock.domain.states import TaskState
 from penstock.store.contract import JobCounts, Revision, Saved, StaleRevision, WriteFailed
+from penstock.store.documents import each_once
 from penstock.store.filters import PROPERTIES, passes
 
 _T = TypeVar("_T")
@@ -37,6 +39,7 @@ class MemoryStore:
         self.tasks: dict[int, TaskRecord] = {}
         self.specs: dict[int, bytes] = {}
         self.chores: dict[int, Chore] = {}
+        self.recent: dict[int, dict[int, RecentTask]] = {}
         self.once: dict[int, dict[str, int]] = {}
         self.dropped: dict[int, int] = {}
         self.by_key: dict[tuple[int, str], int] = {}
@@ -91,10 +94,14 @@ class MemoryStore:
                 self.pools[pool.no] = pool
             case c.DropPool(no):
                 self.pools.pop(no, None)
-            case c.PutNode(node):
+            case c.PutNode(node) | c.OccupyNode(node):
                 self.nodes[node.no] = node
+            case c.RanOn(node_no, count, task):
+                self.recent.setdefault(node_no, {})[count] = task
+                self.recent[node_no].pop(count - c.RECENT_KEPT, None)
             case c.DropNode(no):
                 self.nodes.pop(no, None)
+                self.recent.pop(no, None)
                 self.chores = {k: v for k, v in self.chores.items() if v.node_no != no}
             case c.PutJob(job):
                 self.jobs[job.no] = job
@@ -144,6 +151,14 @@ class MemoryStore:
     async def node(self, pool_no: int, node_id: str) -> NodeRecord | None:
         """See `Store.node`."""
         return _named(self.nodes.values(), node_id, lambda node: node.pool_no == pool_no)
+
+    async def recent_tasks(self, node_nos: Sequence[int]) -> dict[int, list[RecentTask]]:
+        """See `Store.recent_tasks`."""
+        return {
+            no: each_once(task for _, task in sorted(self.recent[no].items(), reverse=True))
+            for no in node_nos
+            if no in self.recent
+        }
 
     async def job(self, account: str, job_id: str) -> JobRecord | None:
         """See `Store.job`."""

@@ -16,6 +16,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from msgspec.structs import replace
+
 from penstock.domain import changes as c
 from penstock.domain.queries import Query
 from penstock.domain.records import (
@@ -24,12 +26,13 @@ from penstock.domain.records import (
     JobRecord,
     NodeRecord,
     PoolRecord,
+    RecentTask,
     TaskRecord,
     WaitingTask,
     key_of,
 )
 from penstock.domain.specs.task import Dependencies
-from penstock.domain.states import TaskState
+from penstock.domain.states import NodeState, TaskState
 from penstock.store import sqlite_file
 from penstock.store.committer import Committer
 from penstock.store.contract import (
@@ -41,7 +44,7 @@ from penstock.store.contract import (
     WriteFailed,
 )
 from penstock.store.damage import answered, loaded, loaded_rows
-from penstock.store.documents import TASK_COLUMNS, document, record, task_cells, task_of
+from penstock.store.documents import TASK_COLUMNS, document, each_once, record, task_cells, task_of
 from penstock.store.filters import (
     JOBS,
     NODES,
@@ -61,6 +64,7 @@ _T_TASK = ", ".join(f"t.{column}" for column in TASK_COLUMNS)
 _FIXED = ("no", "job_no", "id", "created_us", "slots", "affinity", "exit_conditions")
 """SQLite writes the indexes of all that is set, changed or not."""
 
+_OCCUPANCY = "state, state_us, tasks_run, tasks_succeeded, running_tasks, running_slots"
 _RUNNING = f"{int(TaskState.PREPARING)}, {int(TaskState.RUNNING)}"
 _updated = itemgetter(
     *(TASK_COLUMNS.index(column) for column in TASK_COLUMNS if column not in _FIXED)
@@ -100,6 +104,8 @@ class SqliteStore:
             c.PutPool: self._put_pools,
             c.DropPool: lambda group: self._many("drop_pool", ((x.no,) for x in group)),
             c.PutNode: self._put_nodes,
+            c.OccupyNode: self._occupy_nodes,
+            c.RanOn: self._ran_on,
             c.DropNode: self._drop_nodes,
             c.PutJob: self._put_jobs,
             c.DropJob: self._drop_jobs,
@@ -148,7 +154,7 @@ class SqliteStore:
             revision=self._revision,
             next_no=meta["next_no"],
             pools=[record(PoolRecord, row[0]) for row in self._rows("pools")],
-            nodes=[record(NodeRecord, row[0]) for row in self._rows("nodes")],
+            nodes=[_node_of(row) for row in self._rows("nodes")],
             jobs=jobs,
             counts={row[0]: _counts_of(row) for row in self._rows("all_counts")},
             waiting=loaded_rows(self._waiting()),
@@ -211,8 +217,17 @@ class SqliteStore:
     def _put_nodes(self, group: list[c.PutNode]) -> None:
         self._many("put_node", (_node_cells(change.node) for change in group))
 
+    def _occupy_nodes(self, group: list[c.OccupyNode]) -> None:
+        self._many("occupy_node", ((*_occupancy(x.node), x.node.no) for x in group))
+
+    def _ran_on(self, group: list[c.RanOn]) -> None:
+        self._many(
+            "ran_on",
+            ((x.node_no, x.count % c.RECENT_KEPT, x.count, document(x.task)) for x in group),
+        )
+
     def _drop_nodes(self, group: list[c.DropNode]) -> None:
-        for name in ("drop_node", "drop_node_chores"):
+        for name in ("drop_node", "drop_node_chores", "drop_node_recent"):
             self._many(name, ((change.no,) for change in group))
 
     def _put_jobs(self, group: list[c.PutJob]) -> None:
@@ -273,7 +288,21 @@ class SqliteStore:
     @answered
     async def node(self, pool_no: int, node_id: str) -> NodeRecord | None:
         """See `Store.node`."""
-        return self._one(NodeRecord, "node", pool_no, key_of(node_id))
+        rows = self._rows("node", pool_no, key_of(node_id))
+        return _node_of(rows[0]) if rows else None
+
+    @answered
+    async def recent_tasks(self, node_nos: Sequence[int]) -> dict[int, list[RecentTask]]:
+        """See `Store.recent_tasks`."""
+        found: dict[int, list[RecentTask]] = {}
+        for part in _parts(node_nos):
+            for node_no, text in self._read.execute(
+                f"SELECT node_no, document FROM recent_task WHERE node_no IN ({_marks(part)})"
+                " ORDER BY count DESC",
+                part,
+            ):
+                found.setdefault(node_no, []).append(record(RecentTask, text))
+        return {no: each_once(tasks) for no, tasks in found.items()}
 
     @answered
     async def job(self, account: str, job_id: str) -> JobRecord | None:
@@ -331,8 +360,8 @@ class SqliteStore:
     async def list_nodes(self, pool_no: int, query: Query) -> Sequence[NodeRecord]:
         """See `Store.list_nodes`."""
         where, values = _where("pool_no", pool_no, NODES, query)
-        rows = self._read.execute(f"SELECT document FROM node {where}", values)
-        return [record(NodeRecord, row[0]) for row in rows]
+        rows = self._read.execute(f"SELECT document, {_OCCUPANCY} FROM node {where}", values)
+        return [_node_of(row) for row in rows]
 
     @answered
     async def list_jobs(self, account: str, query: Query) -> Sequence[JobRecord]:
@@ -449,7 +478,33 @@ def _node_cells(node: NodeRecord) -> tuple[object, ...]:
         start_task.exit_code if start_task else None,
         start_task.start_us if start_task else None,
         start_task.end_us if start_task else None,
+        *_occupancy(node)[2:],
         document(node),
+    )
+
+
+def _occupancy(node: NodeRecord) -> tuple[object, ...]:
+    return (
+        node.state,
+        node.state_us,
+        node.tasks_run,
+        node.tasks_succeeded,
+        node.running_tasks,
+        node.running_slots,
+    )
+
+
+def _node_of(row: Sequence[Any]) -> NodeRecord:
+    """A node from its document and the cells of `_OCCUPANCY`."""
+    text, state, state_us, tasks_run, tasks_succeeded, running_tasks, running_slots = row
+    return replace(
+        record(NodeRecord, text),
+        state=NodeState(state),
+        state_us=state_us,
+        tasks_run=tasks_run,
+        tasks_succeeded=tasks_succeeded,
+        running_tasks=running_tasks,
+        running_slots=running_slots,
     )
 
 

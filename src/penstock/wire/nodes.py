@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 
 from penstock.domain.instants import instant_text
 from penstock.domain.records import NodeRecord, PoolRecord, RecentTask, StartTaskInfo
@@ -28,7 +28,14 @@ async def list_nodes(request: Request) -> Answer:
         pool = await pool_of(request)
         found = await request.service.store.list_nodes(pool.no, query)
         page, link = cut(request, query, found, lambda node: node.id)
-        return await listed(request, "nodes", page, partial(shown_node, request, pool), link)
+        recent = await request.service.store.recent_tasks([node.no for node in page])
+        return await listed(
+            request,
+            "nodes",
+            page,
+            lambda node: shown_node(request, pool, node, recent.get(node.no, ())),
+            link,
+        )
 
 
 async def node_of(request: Request) -> tuple[PoolRecord, NodeRecord]:
@@ -43,7 +50,8 @@ async def node_of(request: Request) -> tuple[PoolRecord, NodeRecord]:
 async def get_node(request: Request) -> Answer:
     """GET /pools/{pool}/nodes/{node}"""
     pool, node = await node_of(request)
-    return one(request, "nodes", shown_node(request, pool, node))
+    recent = await request.service.store.recent_tasks([node.no])
+    return one(request, "nodes", shown_node(request, pool, node, recent.get(node.no, ())))
 
 
 def affinity_id(node_id: str) -> str:
@@ -51,8 +59,10 @@ def affinity_id(node_id: str) -> str:
     return f"TVM:{node_id}"
 
 
-def shown_node(request: Request, pool: PoolRecord, node: NodeRecord) -> Document:
-    """A node as clients see it."""
+def shown_node(
+    request: Request, pool: PoolRecord, node: NodeRecord, recent: Sequence[RecentTask]
+) -> Document:
+    """A node as clients see it, with what ran on it last."""
     spec = pool.spec
     machine = spec.virtual_machine_configuration
     return without_none(
@@ -71,7 +81,7 @@ def shown_node(request: Request, pool: PoolRecord, node: NodeRecord) -> Document
             "runningTasksCount": node.running_tasks,
             "runningTaskSlotsCount": node.running_slots,
             "totalTasksSucceeded": node.tasks_succeeded,
-            "recentTasks": [_recent(request, each) for each in node.recent] or None,
+            "recentTasks": [_recent(request, each) for each in recent] or None,
             "startTask": shown_spec(spec.start_task) if spec.start_task else None,
             "startTaskInfo": _start_task_info(node.start_task),
             "errors": _errors(node),

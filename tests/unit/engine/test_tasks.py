@@ -57,7 +57,8 @@ def test_a_task_runs_and_succeeds() -> None:
         assert task.previous_state is TaskState.RUNNING
         node = (await house.nodes())[0]
         assert (node.state, node.tasks_run, node.running_tasks) == (NodeState.IDLE, 1, 0)
-        assert [recent.task_id for recent in node.recent] == ["t"]
+        recent = await house.store.recent_tasks([node.no])
+        assert [task.task_id for task in recent[node.no]] == ["t"]
         assert house.host.take(Confirm)[-1].report == house.host.reports
 
     play(scenario)

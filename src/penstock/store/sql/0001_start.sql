@@ -37,9 +37,22 @@ CREATE TABLE node (
     start_task_exit_code INTEGER,
     start_task_start_us INTEGER,
     start_task_end_us INTEGER,
-    document BLOB NOT NULL,
+    tasks_run INTEGER NOT NULL,
+    tasks_succeeded INTEGER NOT NULL,
+    running_tasks INTEGER NOT NULL,
+    running_slots INTEGER NOT NULL,
+    document BLOB NOT NULL, -- its state and these counts are the columns' to tell
     UNIQUE (pool_no, key)
 );
+
+-- What ran last on each node, in places that are used again in turn.
+CREATE TABLE recent_task (
+    node_no INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    document BLOB NOT NULL,
+    PRIMARY KEY (node_no, place)
+) WITHOUT ROWID;
 
 CREATE TABLE job (
     no INTEGER PRIMARY KEY,

@@ -9,8 +9,19 @@ DELETE FROM pool WHERE no = ?
 -- name: put_node
 INSERT OR REPLACE INTO node (no, pool_no, key, state, state_us, booted_us, allocated_us,
     start_task_state, start_task_result, start_task_exit_code, start_task_start_us,
-    start_task_end_us, document)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    start_task_end_us, tasks_run, tasks_succeeded, running_tasks, running_slots, document)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: occupy_node
+UPDATE node SET state = ?, state_us = ?, tasks_run = ?, tasks_succeeded = ?, running_tasks = ?,
+    running_slots = ?
+WHERE no = ?
+
+-- name: ran_on
+INSERT OR REPLACE INTO recent_task (node_no, place, count, document) VALUES (?, ?, ?, ?)
+
+-- name: drop_node_recent
+DELETE FROM recent_task WHERE node_no = ?
 
 -- name: drop_node
 DELETE FROM node WHERE no = ?
@@ -89,7 +100,8 @@ SELECT name, value FROM meta
 SELECT document FROM pool ORDER BY no
 
 -- name: nodes
-SELECT document FROM node ORDER BY no
+SELECT document, state, state_us, tasks_run, tasks_succeeded, running_tasks, running_slots
+FROM node ORDER BY no
 
 -- name: jobs
 SELECT document FROM job ORDER BY no
@@ -107,7 +119,8 @@ SELECT id FROM task WHERE job_no = ? AND satisfies = 1
 SELECT document FROM pool WHERE account = ? AND key = ?
 
 -- name: node
-SELECT document FROM node WHERE pool_no = ? AND key = ?
+SELECT document, state, state_us, tasks_run, tasks_succeeded, running_tasks, running_slots
+FROM node WHERE pool_no = ? AND key = ?
 
 -- name: job
 SELECT document FROM job WHERE account = ? AND key = ?
