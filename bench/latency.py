@@ -10,7 +10,6 @@ without, bare: a commit to disk, a spawn, a kill.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import statistics
 import time
@@ -27,9 +26,7 @@ from bench.stream import Stream
 from tests.e2e.harness import agent
 from tests.e2e.waiting import eventually
 
-FULL = bool(os.environ.get("BENCH_FULL"))
-IDLE = 10_000 if FULL else 2000
-BUSY = 5000 if FULL else 1000
+IDLE, BUSY = 2000, 1000
 WARM_UP = 20
 PER_S = 1000
 SLOTS = 4

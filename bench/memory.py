@@ -18,7 +18,7 @@ from bench.crowd import crowd, server_bytes
 from bench.report import Figure, Report
 from bench.service import Bench
 
-TASKS = 1_000_000 if os.environ.get("BENCH_FULL") else 200_000
+TASKS = 200_000 if os.environ.get("BENCH_QUICK") else 1_000_000
 FEW, MORE = 10, 100
 MOST_PER_TASK = 500.0
 MOST_PER_NODE_MB = 2.0
