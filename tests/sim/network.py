@@ -196,8 +196,9 @@ class Network:
         return lingers
 
     def linger_s(self) -> float:
-        """How late what was held comes."""
-        return self._random.expovariate(1 / self._random.choice((0.003, 1.0, 20.0)))
+        """How late what was held comes: no later than a ping without an answer ends the wire."""
+        late_s = self._random.expovariate(1 / self._random.choice((0.003, 1.0, 20.0)))
+        return min(late_s, 2 * PING_S)
 
     def ping_out_s(self) -> float:
         return self._random.uniform(PING_S, 2 * PING_S)

@@ -10,6 +10,7 @@ import pytest
 
 PROGRAM = """
 import os, signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it is ignored below nohup
 from penstock.launch.signals import StopSignals
 signals = StopSignals()
 {body}
