@@ -231,7 +231,12 @@ async def ended(turn: Turn, report: TaskEnded) -> None:
         return
     if task.ending is Ending.DELETED:
         _forget(turn, task)
-    elif task.ahead or report.lost or (report.killed and task.ending is not Ending.TERMINATED):
+    elif (
+        task.ahead
+        or report.lost
+        or report.returned  # a host that lost its power gives back what it does not know it began
+        or (report.killed and task.ending is not Ending.TERMINATED)
+    ):
         taken_off(turn, task, requeue=runs_again(turn, task))
     else:
         _note_length(turn, task, report)

@@ -252,6 +252,28 @@ def test_what_a_lost_host_may_have_begun_by_itself_is_counted() -> None:
     play(scenario)
 
 
+def test_what_is_given_back_after_it_began_has_not_ended_well() -> None:
+    async def scenario(house: House) -> None:
+        runs = await sent_ahead(house, "next")
+        await house.host.end(runs["first"], length_us=SHORT_US)
+        await begin(house, runs["next"])
+        await house.host.report(
+            TaskEnded(
+                report=house.host.number(),
+                task_no=runs["next"].task_no,
+                attempt=runs["next"].attempt,
+                start_us=house.now_us,
+                end_us=house.now_us,
+                returned=True,
+            )
+        )
+        again = (await house.runs())["next"]
+        task = await house.task("next")
+        assert (again.attempt, task.result, task.requeue_count) == (2, None, 1)
+
+    play(scenario)
+
+
 def test_most_parallel_tasks_count_what_is_ahead() -> None:
     async def scenario(house: House) -> None:
         await quick_pool(house)
