@@ -41,7 +41,13 @@ class StartTaskOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MakeNode(_Message, frozen=True, kw_only=True):
-    """Be host of this node: make its directories, run its start task, say when it is ready."""
+    """Be host of this node: make its directories, run its start task, say when it is ready.
+
+    `boot` counts its reboots. Of a higher number than the host knows, all that runs on the node
+    is killed, the start task runs again, and all that the node reports from then on carries the
+    number. `wiped` is the boot before which nothing of the node's files may stay: a host that
+    knows an older one removes them first.
+    """
 
     node_no: int
     node_id: str
@@ -52,12 +58,24 @@ class MakeNode(_Message, frozen=True, kw_only=True):
     slots: int
     cores: int
     start_task: StartTaskOrder | None = None
+    boot: int = 0
+    wiped: int = 0
 
 
 class DropNode(_Message, frozen=True, kw_only=True):
     """Kill all that runs on the node, remove its directories, report `NodeGone`."""
 
     node_no: int
+
+
+class Gang(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of one node in a multi-instance task."""
+
+    index: int  # 0 is the primary
+    addresses: tuple[str, ...]  # of all nodes, by index
+    cores: tuple[int, ...]  # likewise
+    files: tuple[ResourceFile, ...] = ()  # for the directory that the task has on each node
+    container_urls: dict[str, str] = {}  # for those files
 
 
 class RunTask(_Message, frozen=True, kw_only=True):
@@ -83,6 +101,10 @@ class RunTask(_Message, frozen=True, kw_only=True):
     container_urls: dict[str, str] = {}  # autoStorage container name: URL with SAS
     slots: int = 1
     ahead: bool = False
+    preparation_id: str | None = None  # of the job's preparation task, for all but itself
+    gang: Gang | None = None
+    lingers: bool = False
+    joins: bool = False
 
 
 class ReturnTask(_Message, frozen=True, kw_only=True):
@@ -206,6 +228,7 @@ class NodeHosted(_Message, frozen=True, kw_only=True):
     report: int
     node_no: int
     address: str
+    boot: int = 0
 
 
 class StartTaskBegan(_Message, frozen=True, kw_only=True):
@@ -214,6 +237,7 @@ class StartTaskBegan(_Message, frozen=True, kw_only=True):
     start_us: int
     retry_count: int = 0
     last_retry_us: int | None = None
+    boot: int = 0
 
 
 class StartTaskEnded(_Message, frozen=True, kw_only=True):
@@ -227,6 +251,7 @@ class StartTaskEnded(_Message, frozen=True, kw_only=True):
     failure: Failure | None = None
     retry_count: int = 0
     last_retry_us: int | None = None
+    boot: int = 0
 
 
 class NodeReady(_Message, frozen=True, kw_only=True):
@@ -234,6 +259,7 @@ class NodeReady(_Message, frozen=True, kw_only=True):
 
     report: int
     node_no: int
+    boot: int = 0
 
 
 class NodeBroken(_Message, frozen=True, kw_only=True):
@@ -242,6 +268,7 @@ class NodeBroken(_Message, frozen=True, kw_only=True):
     report: int
     node_no: int
     error: Failure
+    boot: int = 0
 
 
 class NodeGone(_Message, frozen=True, kw_only=True):
@@ -258,6 +285,15 @@ class TaskBegan(_Message, frozen=True, kw_only=True):
     task_no: int
     attempt: int
     start_us: int
+
+
+class TaskCoordinated(_Message, frozen=True, kw_only=True):
+    """The command of an attempt that lingers has exited with 0."""
+
+    report: int
+    task_no: int
+    attempt: int
+    at_us: int
 
 
 class TaskEnded(_Message, frozen=True, kw_only=True):
@@ -300,6 +336,7 @@ NumberedReport = (
     | NodeBroken
     | NodeGone
     | TaskBegan
+    | TaskCoordinated
     | TaskEnded
     | ChoreDone
 )
