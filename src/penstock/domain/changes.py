@@ -9,10 +9,14 @@ import msgspec
 from penstock.domain.records import (
     Chore,
     Counts,
+    EventRecord,
+    JobNodeRecord,
     JobRecord,
     NodeRecord,
     PoolRecord,
     RecentTask,
+    ScheduleRecord,
+    SubtaskRecord,
     TaskRecord,
 )
 from penstock.domain.states import TaskState
@@ -127,6 +131,54 @@ class DropChore(msgspec.Struct, frozen=True, gc=False):
     no: int
 
 
+class PutSubtask(msgspec.Struct, frozen=True, gc=False):
+    """Add a part of a multi-instance task, or replace the record with its number."""
+
+    subtask: SubtaskRecord
+
+
+class DropSubtasks(msgspec.Struct, frozen=True, gc=False):
+    """Forget the parts of a multi-instance task."""
+
+    task_no: int
+
+
+class PutJobNode(msgspec.Struct, frozen=True, gc=False):
+    """Add what a job has done on a node, or replace the record with its number."""
+
+    job_node: JobNodeRecord
+
+
+class PutSchedule(msgspec.Struct, frozen=True, gc=False):
+    """Add the job schedule, or replace the record with its number."""
+
+    schedule: ScheduleRecord
+
+
+class DropSchedule(msgspec.Struct, frozen=True, gc=False):
+    """Forget the job schedule. Its jobs are dropped before."""
+
+    no: int
+
+
+class AddEvent(msgspec.Struct, frozen=True, gc=False):
+    """Write a line of the log of events."""
+
+    event: EventRecord
+
+
+class TrimEvents(msgspec.Struct, frozen=True, gc=False):
+    """Forget the events with smaller numbers."""
+
+    before_no: int
+
+
+class SetClock(msgspec.Struct, frozen=True, gc=False):
+    """How far the time of the service is ahead of the machine's."""
+
+    offset_us: int
+
+
 Change = (
     PutPool
     | DropPool
@@ -144,4 +196,12 @@ Change = (
     | SetCounts
     | PutChore
     | DropChore
+    | PutSubtask
+    | DropSubtasks
+    | PutJobNode
+    | PutSchedule
+    | DropSchedule
+    | AddEvent
+    | TrimEvents
+    | SetClock
 )

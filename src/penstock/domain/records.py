@@ -13,13 +13,16 @@ import msgspec
 
 from penstock.domain.specs.job import JobSpec
 from penstock.domain.specs.pool import PoolSpec
+from penstock.domain.specs.schedule import JobScheduleSpec
 from penstock.domain.specs.task import Dependencies, ExitConditions
 from penstock.domain.states import (
     AllocationState,
     JobState,
     NodeState,
     PoolState,
+    ScheduleState,
     SchedulingState,
+    SubtaskState,
     TaskResult,
     TaskState,
 )
@@ -104,6 +107,21 @@ class Removal(StrEnum):
     RETAINED_DATA = "retaineddata"
 
 
+class NodeWork(StrEnum):
+    """What a user may have done with a node that stays in its pool."""
+
+    REBOOT = "reboot"
+    REIMAGE = "reimage"
+    DEALLOCATE = "deallocate"
+
+
+class NodeWish(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be done with a node once its tasks allow it."""
+
+    work: NodeWork
+    how: Removal
+
+
 class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A compute node."""
 
@@ -129,6 +147,10 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     running_slots: int = 0
     errors: tuple[Failure, ...] = ()
     leaving: Removal | None = None  # set while it waits for its tasks before it leaves
+    wish: NodeWish | None = None  # set until the work has begun
+    boot: int = 0  # how often it was started anew
+    wiped: int = 0  # the boot before which none of its files stays
+    back_us: int | None = None  # when a preempted node may return
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +179,12 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     terminate_reason: str | None = None
     disable_how: str | None = None  # requeue | terminate | wait, while disabling
     moved: bool = False  # its pool was another one before, so its files may be there too
+    auto_pool: str | None = None  # id of the pool that was made for it
+    schedule_no: int | None = None  # of the schedule that made it
+    scheduling_error: Failure | None = None  # why its auto pool could not be made
+    manager_no: int | None = None  # number of its job manager task
+    released: bool = False  # its release tasks were started, or are not to be
+    removing: bool = False  # its directories are being removed
 
     @property
     def id(self) -> str:
@@ -164,7 +192,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pool_id(self) -> str:
-        return self.spec.pool_info.pool_id or ""
+        """The pool that it runs on, made for it or not; empty when there is none."""
+        return self.auto_pool or self.spec.pool_info.pool_id or ""
 
 
 class Ending(StrEnum):
@@ -211,6 +240,9 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     affinity: str | None = None
     depends: Dependencies | None = None
     exit_conditions: ExitConditions | None = None
+    instances: int = 0  # of a multi-instance task; 0: it is none
+    manager: bool = False  # it is the manager of its job
+    held: int = 0  # slots that it takes on each node, while a node has it; 0: `slots`
 
 
 class WaitingTask(msgspec.Struct, frozen=True, gc=False):
@@ -221,6 +253,99 @@ class WaitingTask(msgspec.Struct, frozen=True, gc=False):
     slots: int
     affinity: str | None = None
     depends: Dependencies | None = None
+    instances: int = 0
+    manager: bool = False
+    attempt: int = 0
+
+
+class SubtaskRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a multi-instance task on one node: a run of its coordination command."""
+
+    no: int  # names the run on the link, with the attempt
+    task_no: int
+    job_no: int
+    attempt: int  # of the task
+    index: int  # 0 is the primary, which clients are not shown
+    node_no: int
+    node_id: str
+    pool_id: str
+    state: SubtaskState
+    state_us: int
+    previous_state: SubtaskState | None = None
+    previous_state_us: int | None = None
+    start_us: int | None = None
+    end_us: int | None = None
+    exit_code: int | None = None
+    failure: Failure | None = None
+    coordinated: bool = False  # its command has exited with 0
+
+
+class SpecialRun(msgspec.Struct, frozen=True, kw_only=True):
+    """The last run of a job's preparation or release task on a node."""
+
+    attempt: int
+    running: bool
+    start_us: int
+    end_us: int | None = None
+    exit_code: int | None = None
+    failure: Failure | None = None
+    retry_count: int = 0
+    last_retry_us: int | None = None
+    stopping: bool = False  # it was told to end
+
+
+class JobNodeRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job has done on a node beside its tasks. It outlives the node."""
+
+    no: int  # names the runs of the preparation task on the link
+    release_no: int  # names those of the release task
+    job_no: int
+    pool_id: str
+    node_no: int
+    node_id: str
+    boot: int  # of the node, when the preparation began
+    preparation: SpecialRun | None = None
+    release: SpecialRun | None = None
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the last preparation was a success."""
+        run = self.preparation
+        return run is not None and not run.running and run.failure is None
+
+
+class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A job schedule."""
+
+    no: int
+    account: str
+    spec: JobScheduleSpec
+    state: ScheduleState
+    state_us: int
+    previous_state: ScheduleState | None = None
+    previous_state_us: int | None = None
+    created_us: int
+    modified_us: int
+    next_run_us: int | None = None  # when the next job is due
+    end_us: int | None = None
+    jobs_made: int = 0
+    job_no: int | None = None  # of its job that is not completed
+    recent_job: str | None = None  # id of the last job that it made
+    auto_pool: str | None = None  # id of the pool that its jobs share
+
+    @property
+    def id(self) -> str:
+        return self.spec.id
+
+
+class EventRecord(msgspec.Struct, frozen=True, gc=False):
+    """Something that happened, as the log of events tells it."""
+
+    no: int
+    at_us: int
+    account: str
+    name: str
+    body: bytes  # a JSON object
 
 
 class Chore(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The states that pools, nodes, jobs and tasks go through, and the moves between them.
+"""The states that pools, nodes, jobs, schedules and tasks go through, and the moves between them.
 
 Each machine is one table: state, then event, then the state that follows. Everything that may
 move a thing stands in its table, so the diagrams and the tests are made from the tables too.
@@ -45,7 +45,8 @@ class TaskResult(IntEnum):
 class TaskEvent(StrEnum):
     """What may happen to a task."""
 
-    ASSIGNED = "assigned"  # a node was chosen and told
+    PREPARES = "prepares"  # a node was chosen, and has to be prepared for the job first
+    ASSIGNED = "assigned"  # a node was chosen and told, and is prepared
     EXITED = "exited"  # its last run ended, well or not
     RETRIED = "retried"  # bad exit code, retries left
     REQUEUED = "requeued"  # taken off its node through no fault of its own
@@ -55,6 +56,7 @@ class TaskEvent(StrEnum):
 
 TASK_MOVES: Final[Mapping[TaskState, Mapping[TaskEvent, TaskState]]] = {
     TaskState.ACTIVE: {
+        TaskEvent.PREPARES: TaskState.PREPARING,
         TaskEvent.ASSIGNED: TaskState.RUNNING,
         TaskEvent.TERMINATED: TaskState.COMPLETED,
     },
@@ -70,6 +72,35 @@ TASK_MOVES: Final[Mapping[TaskState, Mapping[TaskEvent, TaskState]]] = {
         TaskEvent.TERMINATED: TaskState.COMPLETED,
     },
     TaskState.COMPLETED: {TaskEvent.REACTIVATED: TaskState.ACTIVE},
+}
+
+
+class SubtaskState(IntEnum):
+    """What the part of a multi-instance task on one node is doing."""
+
+    PREPARING = 1
+    RUNNING = 2
+    COMPLETED = 3
+
+    @property
+    def wire_name(self) -> str:
+        return self.name.lower()
+
+
+class SubtaskEvent(StrEnum):
+    """What may happen to a part of a multi-instance task."""
+
+    BEGAN = "began"  # its node was told to run it
+    ENDED = "ended"  # nothing of it runs any more
+
+
+SUBTASK_MOVES: Final[Mapping[SubtaskState, Mapping[SubtaskEvent, SubtaskState]]] = {
+    SubtaskState.PREPARING: {
+        SubtaskEvent.BEGAN: SubtaskState.RUNNING,
+        SubtaskEvent.ENDED: SubtaskState.COMPLETED,
+    },
+    SubtaskState.RUNNING: {SubtaskEvent.ENDED: SubtaskState.COMPLETED},
+    SubtaskState.COMPLETED: {},
 }
 
 
@@ -89,8 +120,10 @@ class JobEvent(StrEnum):
     """What may happen to a job."""
 
     DISABLED = "disable requested"
-    QUIET = "none of its tasks runs any more"
-    ENABLED = "enabled"
+    QUIET = "nothing of it runs any more"
+    ENABLED = "enable requested"
+    RESUMED = "its tasks are scheduled again"
+    NO_POOL = "its auto pool could not be made"
     TERMINATED = "terminate requested"
     DELETED = "delete requested"
 
@@ -101,19 +134,27 @@ TERMINATE_OR_DELETE: Final = {
 }
 
 JOB_MOVES: Final[Mapping[JobState, Mapping[JobEvent, JobState]]] = {
-    JobState.ACTIVE: {JobEvent.DISABLED: JobState.DISABLING, **TERMINATE_OR_DELETE},
+    JobState.ACTIVE: {
+        JobEvent.DISABLED: JobState.DISABLING,
+        JobEvent.NO_POOL: JobState.COMPLETED,
+        **TERMINATE_OR_DELETE,
+    },
     JobState.DISABLING: {
         JobEvent.DISABLED: JobState.DISABLING,
         JobEvent.QUIET: JobState.DISABLED,
-        JobEvent.ENABLED: JobState.ACTIVE,
+        JobEvent.ENABLED: JobState.ENABLING,
         **TERMINATE_OR_DELETE,
     },
     JobState.DISABLED: {
         JobEvent.DISABLED: JobState.DISABLING,
-        JobEvent.ENABLED: JobState.ACTIVE,
+        JobEvent.ENABLED: JobState.ENABLING,
         **TERMINATE_OR_DELETE,
     },
-    JobState.ENABLING: {JobEvent.ENABLED: JobState.ACTIVE, **TERMINATE_OR_DELETE},
+    JobState.ENABLING: {
+        JobEvent.RESUMED: JobState.ACTIVE,
+        JobEvent.DISABLED: JobState.DISABLING,
+        **TERMINATE_OR_DELETE,
+    },
     JobState.TERMINATING: {
         JobEvent.QUIET: JobState.COMPLETED,
         JobEvent.DELETED: JobState.DELETING,
@@ -123,11 +164,65 @@ JOB_MOVES: Final[Mapping[JobState, Mapping[JobEvent, JobState]]] = {
 }
 
 
+class ScheduleState(StrEnum):
+    """What a job schedule is doing."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    TERMINATING = "terminating"
+    COMPLETED = "completed"
+    DELETING = "deleting"
+
+
+class ScheduleEvent(StrEnum):
+    """What may happen to a job schedule."""
+
+    DISABLED = "disable requested"
+    ENABLED = "enable requested"
+    TERMINATED = "terminate requested"
+    QUIET = "its last job is completed"
+    ENDED = "no job is left to be made"
+    DELETED = "delete requested"
+
+
+SCHEDULE_MOVES: Final[Mapping[ScheduleState, Mapping[ScheduleEvent, ScheduleState]]] = {
+    ScheduleState.ACTIVE: {
+        ScheduleEvent.DISABLED: ScheduleState.DISABLED,
+        ScheduleEvent.ENDED: ScheduleState.COMPLETED,
+        ScheduleEvent.TERMINATED: ScheduleState.TERMINATING,
+        ScheduleEvent.DELETED: ScheduleState.DELETING,
+    },
+    ScheduleState.DISABLED: {
+        ScheduleEvent.ENABLED: ScheduleState.ACTIVE,
+        ScheduleEvent.TERMINATED: ScheduleState.TERMINATING,
+        ScheduleEvent.DELETED: ScheduleState.DELETING,
+    },
+    ScheduleState.TERMINATING: {
+        ScheduleEvent.QUIET: ScheduleState.COMPLETED,
+        ScheduleEvent.DELETED: ScheduleState.DELETING,
+    },
+    ScheduleState.COMPLETED: {ScheduleEvent.DELETED: ScheduleState.DELETING},
+    ScheduleState.DELETING: {},
+}
+
+
 class PoolState(StrEnum):
     """Whether a pool is there to stay."""
 
     ACTIVE = "active"
     DELETING = "deleting"
+
+
+class PoolEvent(StrEnum):
+    """What may happen to a pool."""
+
+    DELETED = "delete requested"
+
+
+POOL_MOVES: Final[Mapping[PoolState, Mapping[PoolEvent, PoolState]]] = {
+    PoolState.ACTIVE: {PoolEvent.DELETED: PoolState.DELETING},
+    PoolState.DELETING: {},
+}
 
 
 class AllocationState(StrEnum):
@@ -165,29 +260,49 @@ class NodeState(StrEnum):
     START_TASK_FAILED = "starttaskfailed"
     IDLE = "idle"
     RUNNING = "running"
+    OFFLINE = "offline"
+    REBOOTING = "rebooting"
+    REIMAGING = "reimaging"
     UNKNOWN = "unknown"
     UNUSABLE = "unusable"
+    PREEMPTED = "preempted"
+    DEALLOCATING = "deallocating"
+    DEALLOCATED = "deallocated"
     LEAVING_POOL = "leavingpool"
 
 
 class NodeEvent(StrEnum):
     """What may happen to a compute node."""
 
-    HOSTED = "a node host took it"
+    HOSTED = "a node host has it"
     START_TASK_BEGAN = "its start task began"
     START_TASK_FAILED = "its start task failed for good"
     READY = "nothing stands between it and tasks"
     TASK_BEGAN = "its first task began"
     TASKS_ENDED = "its last task ended"
+    CLOSED = "scheduling on it is disabled and nothing runs"
+    OPENED = "scheduling on it is enabled"
+    REBOOTED = "reboot requested"
+    REIMAGED = "reimage requested"
+    PREEMPTED = "its machine was taken away"
+    RETURNED = "a machine is there again"
+    DEALLOCATED = "deallocate requested"
+    STOPPED = "nothing of it is left on its host"
+    STARTED = "start requested"
     LOST = "its host fell silent"
     BROKEN = "it cannot work"
     REMOVED = "it was asked to leave"
 
 
-_LEAVE_OR_LOST: Final = {
+_ANY_TIME: Final = {
     NodeEvent.REMOVED: NodeState.LEAVING_POOL,
+    NodeEvent.PREEMPTED: NodeState.PREEMPTED,
     NodeEvent.LOST: NodeState.UNKNOWN,
     NodeEvent.BROKEN: NodeState.UNUSABLE,
+}
+_BOOT: Final = {
+    NodeEvent.REBOOTED: NodeState.REBOOTING,
+    NodeEvent.REIMAGED: NodeState.REIMAGING,
 }
 
 NODE_MOVES: Final[Mapping[NodeState, Mapping[NodeEvent, NodeState]]] = {
@@ -199,23 +314,55 @@ NODE_MOVES: Final[Mapping[NodeState, Mapping[NodeEvent, NodeState]]] = {
     NodeState.STARTING: {
         NodeEvent.START_TASK_BEGAN: NodeState.WAITING_FOR_START_TASK,
         NodeEvent.READY: NodeState.IDLE,
-        **_LEAVE_OR_LOST,
+        **_ANY_TIME,
     },
     NodeState.WAITING_FOR_START_TASK: {
         NodeEvent.START_TASK_FAILED: NodeState.START_TASK_FAILED,
         NodeEvent.READY: NodeState.IDLE,
-        **_LEAVE_OR_LOST,
+        **_ANY_TIME,
     },
-    NodeState.START_TASK_FAILED: {**_LEAVE_OR_LOST},
-    NodeState.IDLE: {NodeEvent.TASK_BEGAN: NodeState.RUNNING, **_LEAVE_OR_LOST},
-    NodeState.RUNNING: {NodeEvent.TASKS_ENDED: NodeState.IDLE, **_LEAVE_OR_LOST},
+    NodeState.START_TASK_FAILED: {**_BOOT, **_ANY_TIME},
+    NodeState.IDLE: {
+        NodeEvent.TASK_BEGAN: NodeState.RUNNING,
+        NodeEvent.CLOSED: NodeState.OFFLINE,
+        NodeEvent.DEALLOCATED: NodeState.DEALLOCATING,
+        **_BOOT,
+        **_ANY_TIME,
+    },
+    NodeState.RUNNING: {
+        NodeEvent.TASKS_ENDED: NodeState.IDLE,
+        NodeEvent.DEALLOCATED: NodeState.DEALLOCATING,
+        **_BOOT,
+        **_ANY_TIME,
+    },
+    NodeState.OFFLINE: {
+        NodeEvent.OPENED: NodeState.IDLE,
+        NodeEvent.DEALLOCATED: NodeState.DEALLOCATING,
+        **_BOOT,
+        **_ANY_TIME,
+    },
+    NodeState.REBOOTING: {NodeEvent.HOSTED: NodeState.STARTING, **_ANY_TIME},
+    NodeState.REIMAGING: {NodeEvent.HOSTED: NodeState.STARTING, **_ANY_TIME},
     NodeState.UNKNOWN: {
         NodeEvent.HOSTED: NodeState.STARTING,
         NodeEvent.REMOVED: NodeState.LEAVING_POOL,
     },
     NodeState.UNUSABLE: {
         NodeEvent.HOSTED: NodeState.STARTING,
+        NodeEvent.REIMAGED: NodeState.REIMAGING,
         NodeEvent.LOST: NodeState.UNKNOWN,
+        NodeEvent.REMOVED: NodeState.LEAVING_POOL,
+    },
+    NodeState.PREEMPTED: {
+        NodeEvent.RETURNED: NodeState.CREATING,
+        NodeEvent.REMOVED: NodeState.LEAVING_POOL,
+    },
+    NodeState.DEALLOCATING: {
+        NodeEvent.STOPPED: NodeState.DEALLOCATED,
+        NodeEvent.REMOVED: NodeState.LEAVING_POOL,
+    },
+    NodeState.DEALLOCATED: {
+        NodeEvent.STARTED: NodeState.STARTING,
         NodeEvent.REMOVED: NodeState.LEAVING_POOL,
     },
     NodeState.LEAVING_POOL: {},

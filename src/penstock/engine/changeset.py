@@ -20,8 +20,12 @@ _ORDER: Final = (
     c.OccupyNode,
     c.RanOn,
     c.PutJob,
+    c.PutSchedule,
     c.AddTask,
     c.SetTask,
+    c.DropSubtasks,
+    c.PutSubtask,
+    c.PutJobNode,
     c.SetCounts,
     c.PutChore,
     c.DropChore,
@@ -29,7 +33,11 @@ _ORDER: Final = (
     c.KeepSatisfied,
     c.DropJob,
     c.SweepJob,
+    c.DropSchedule,
     c.DropPool,
+    c.AddEvent,
+    c.TrimEvents,
+    c.SetClock,
 )
 
 
@@ -84,6 +92,12 @@ class ChangeSet:
         else:
             self._sets[no] = change
 
+    def _drop_subtasks(self, change: c.DropSubtasks) -> None:
+        subtasks = self._kept[c.PutSubtask]
+        for no in [no for no, put in subtasks.items() if put.subtask.task_no == change.task_no]:
+            del subtasks[no]
+        self._kept[c.DropSubtasks][change.task_no] = change
+
     def _drop(self, change: c.DropTask) -> None:
         no = change.task.no
         self._adds.pop(no, None)
@@ -115,4 +129,12 @@ _KEEP: Final[dict[type, Callable[[ChangeSet, Any], None]]] = {
     c.SweepJob: _by(lambda change: change.no),
     c.KeepSatisfied: _by(lambda change: (change.job_no, change.task_id)),
     c.DropChore: _by(lambda change: change.no),
+    c.PutSubtask: _by(lambda change: change.subtask.no),
+    c.DropSubtasks: ChangeSet._drop_subtasks,
+    c.PutJobNode: _by(lambda change: change.job_node.no),
+    c.PutSchedule: _by(lambda change: change.schedule.no),
+    c.DropSchedule: _by(lambda change: change.no),
+    c.AddEvent: _by(lambda change: change.event.no),
+    c.TrimEvents: _by(lambda _: 0),
+    c.SetClock: _by(lambda _: 0),
 }

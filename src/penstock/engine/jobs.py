@@ -144,12 +144,19 @@ def _disable(turn: Turn, job: JobRecord, how: str) -> JobRecord:
 
 
 def enable_job(turn: Turn, account: str, job_id: str, when: Conditions) -> JobRecord:
-    """Schedule tasks again."""
+    """Schedule tasks again, from the next turn on."""
     job = live_job(turn, account, job_id)
     when.check(job.modified_us)
-    if job.state is JobState.ACTIVE:
+    if job.state in (JobState.ACTIVE, JobState.ENABLING):
         return job
     return _move(turn, job, JobEvent.ENABLED, disable_how=None)
+
+
+def resume(turn: Turn, job_no: int) -> None:
+    """A job that was enabled is active, unless something else was asked of it meanwhile."""
+    job = turn.state.jobs.get(job_no)
+    if job is not None and job.state is JobState.ENABLING:
+        _put(turn, job, **_moved(turn, job, JobEvent.RESUMED))
 
 
 def terminate_job(

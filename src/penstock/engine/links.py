@@ -29,6 +29,7 @@ from penstock.messages import (
     StartTaskBegan,
     StartTaskEnded,
     TaskBegan,
+    TaskCoordinated,
     TaskEnded,
     Welcome,
     instructions,
@@ -133,6 +134,8 @@ async def reported(turn: Turn, report: NumberedReport) -> None:
             await tasks.ended(turn, report)
         case TaskBegan():
             tasks.began(turn, report)
+        case TaskCoordinated():
+            pass
         case ChoreDone():
             _chore_done(turn, report)
         case _:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from penstock.domain import changes as c
 from penstock.domain.records import Counts
 from penstock.domain.refusals import Refusal, ServerBusy
 from penstock.domain.unreadable import Unreadable
-from penstock.engine import tasks
+from penstock.engine import jobs, tasks
 from penstock.engine.nodes import find_hosts
 from penstock.engine.settings import EngineSettings
 from penstock.engine.settle import settle
@@ -158,8 +158,10 @@ class Loop:
             return
         turn = Turn(self._state, self.store, self._now_us(), self._random)
         try:
+            enabling = list(self._state.enabling)
             for command in batch:
                 await self._decide(turn, command)
+            self._resume(turn, enabling)
             await self._schedule(turn)
             self._sweep_dropped(turn)
             await self._commit(turn)
@@ -197,6 +199,14 @@ class Loop:
                 raise RuntimeError("a decision refused after it had changed something") from refusal
             command.failure = refusal
         settle(turn)
+
+    def _resume(self, turn: Turn, enabling: Sequence[int]) -> None:
+        """Let jobs be active that were enabling when the turn began; others in the next one."""
+        for job_no in enabling:
+            jobs.resume(turn, job_no)
+        settle(turn)
+        if self._state.enabling:
+            self._submit_later(nothing)
 
     async def _schedule(self, turn: Turn) -> None:
         state = self._state

@@ -14,14 +14,18 @@ from penstock.domain import changes as c
 from penstock.domain.records import (
     Chore,
     Counts,
+    JobNodeRecord,
     JobRecord,
     NodeRecord,
     PoolRecord,
+    ScheduleRecord,
+    SubtaskRecord,
     TaskRecord,
     WaitingTask,
     key_of,
 )
 from penstock.domain.states import JobState, NodeState, SchedulingState, TaskResult, TaskState
+from penstock.engine.parts import JobNodes, Subtasks
 from penstock.engine.roster import Roster
 from penstock.scheduler.ahead import slots_ahead
 from penstock.scheduler.dependencies import DependencyBook
@@ -111,8 +115,14 @@ class State:
         self.node_given: dict[int, dict[int, None]] = {}
         self.ahead_since_us: dict[int, int] = {}  # tasks sent ahead: when this server did so
         self.pace_us: dict[int, float] = {}  # by node: how long tasks take there of late
+        self.subtasks = Subtasks()  # of the given tasks
+        self.job_nodes = JobNodes()
+        self.schedules: dict[int, ScheduleRecord] = {}
+        self.enabling: dict[int, None] = {}  # jobs that are to be active from the next turn on
+        self.clock_offset_us = 0
         self._pool_nos: dict[QueueKey, int] = {}
         self._job_nos: dict[QueueKey, int] = {}
+        self._schedule_nos: dict[QueueKey, int] = {}
         self._node_chores: dict[int, dict[int, None]] = {}
         self._job_chores: dict[int, dict[int, None]] = {}
 
@@ -148,6 +158,13 @@ class State:
         for chore in saved.chores:
             self.apply(c.PutChore(chore))
         self.dropped.update(saved.dropped)
+        for subtask in saved.subtasks:
+            self.apply(c.PutSubtask(subtask))
+        for job_node in saved.job_nodes:
+            self.apply(c.PutJobNode(job_node))
+        for schedule in saved.schedules:
+            self.apply(c.PutSchedule(schedule))
+        self.clock_offset_us = saved.clock_offset_us
 
     # --- finding -----------------------------------------------------------------------------
 
@@ -162,6 +179,10 @@ class State:
     def node(self, pool_no: int, node_id: str) -> NodeRecord | None:
         """Find a node; the id in any case."""
         return self.nodes.get(self.roster.number_of(pool_no, node_id) or 0)
+
+    def schedule(self, account: str, schedule_id: str) -> ScheduleRecord | None:
+        """Find a job schedule; the id in any case."""
+        return self.schedules.get(self._schedule_nos.get((account, key_of(schedule_id)), 0))
 
     def queue(self, key: QueueKey) -> PoolQueue:
         """The queue of a pool, whether the pool is there or not."""
@@ -230,8 +251,35 @@ class State:
                 self._put_chore(chore)
             case c.DropChore(no):
                 self._drop_chore(no)
-            case c.SetCounts() | c.RanOn():
+            case c.SetCounts() | c.RanOn() | c.AddEvent() | c.TrimEvents():
                 pass  # made from the tallies themselves; of no concern to scheduling
+            case _:
+                self._apply_more(change)
+
+    def _apply_more(self, change: c.Change) -> None:
+        match change:
+            case c.PutSubtask(subtask):
+                self._put_subtask(subtask)
+            case c.DropSubtasks(task_no):
+                self.subtasks.drop(task_no)
+            case c.PutJobNode(job_node):
+                self._put_job_node(job_node)
+            case c.PutSchedule(schedule):
+                self.schedules[schedule.no] = schedule
+                self._schedule_nos[schedule.account, key_of(schedule.id)] = schedule.no
+            case c.DropSchedule(no):
+                gone = self.schedules.pop(no)
+                del self._schedule_nos[gone.account, key_of(gone.id)]
+            case c.SetClock(offset_us):
+                self.clock_offset_us = offset_us
+
+    def _put_subtask(self, subtask: SubtaskRecord) -> None:
+        if subtask.task_no in self.given:  # the others are of interest to clients alone
+            self.subtasks.put(subtask)
+
+    def _put_job_node(self, job_node: JobNodeRecord) -> None:
+        if job_node.node_no in self.nodes and job_node.job_no in self.jobs:
+            self.job_nodes.put(job_node)
 
     def _put_pool(self, pool: PoolRecord) -> None:
         key = (pool.account, key_of(pool.id))
@@ -283,6 +331,7 @@ class State:
         node = self.roster.drop(no)
         self.queue(self._key_of_node(node)).close_node(no)
         self.pace_us.pop(no, None)
+        self.job_nodes.drop_node(no)
         for chore_no in list(self._node_chores.get(no, ())):
             self._drop_chore(chore_no)
 
@@ -321,6 +370,12 @@ class State:
         else:
             self.job_due_us.pop(job.no, None)
         cap = -1 if spec.max_parallel_tasks is None else spec.max_parallel_tasks
+        if job.state is JobState.ENABLING:
+            self.enabling[job.no] = None
+        else:
+            self.enabling.pop(job.no, None)
+        if job.state is JobState.COMPLETED:
+            self.job_nodes.drop_job(job.no)
         queue.put_job(job.no, spec.priority or 0, cap, open_=job.state is JobState.ACTIVE)
         self.hot[key] = None
 
@@ -332,6 +387,8 @@ class State:
         self.books.pop(no, None)
         self.job_given.pop(no, None)
         self.job_due_us.pop(no, None)
+        self.enabling.pop(no, None)
+        self.job_nodes.drop_job(no)
 
     def _set_task(self, task: TaskRecord, was: TaskState) -> None:
         if task.state is not was:
@@ -415,6 +472,7 @@ class State:
     def _take_back(self, task_no: int) -> None:
         task = self.given.pop(task_no)
         self.ahead_since_us.pop(task_no, None)
+        self.subtasks.drop(task_no)
         del self.job_given[task.job_no][task_no]
         if task.node_no is not None:
             on_node = self.node_given[task.node_no]

@@ -12,10 +12,14 @@ from penstock.domain.queries import Query
 from penstock.domain.records import (
     Chore,
     Counts,
+    EventRecord,
+    JobNodeRecord,
     JobRecord,
     NodeRecord,
     PoolRecord,
     RecentTask,
+    ScheduleRecord,
+    SubtaskRecord,
     TaskRecord,
     WaitingTask,
 )
@@ -65,6 +69,10 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     satisfied_once: dict[int, dict[str, int]]  # by job number: what `KeepSatisfied` said last
     dropped: dict[int, int]  # dropped jobs: how many of their tasks are still to be removed
     chores: Sequence[Chore]
+    subtasks: Sequence[SubtaskRecord] = ()  # of the given tasks, oldest first
+    job_nodes: Sequence[JobNodeRecord] = ()  # of the jobs that are not completed, likewise
+    schedules: Sequence[ScheduleRecord] = ()
+    clock_offset_us: int = 0
 
 
 class Store(Protocol):
@@ -126,6 +134,34 @@ class Store(Protocol):
 
     async def files_due(self, now_us: int, limit: int) -> Sequence[TaskRecord]:
         """Completed tasks whose directories are due for removal, longest due first."""
+
+    async def subtasks(self, task_no: int) -> Sequence[SubtaskRecord]:
+        """Give the parts of a multi-instance task, in the order in which they were made."""
+
+    async def list_job_nodes(self, job_no: int, query: Query) -> Sequence[JobNodeRecord]:
+        """List what a job has done on nodes beside its tasks, oldest first.
+
+        The key of each is its number in sixteen digits.
+        """
+
+    async def schedule(self, account: str, schedule_id: str) -> ScheduleRecord | None:
+        """Find a job schedule; the id in any case."""
+
+    async def list_schedules(self, account: str, query: Query) -> Sequence[ScheduleRecord]:
+        """List job schedules in order of key."""
+
+    async def list_jobs_of(self, schedule_no: int, query: Query) -> Sequence[JobRecord]:
+        """List the jobs of a schedule in order of key."""
+
+    async def events(self, after: int, limit: int) -> Sequence[EventRecord]:
+        """Give the oldest events with numbers above `after`, of all accounts, in order."""
+
+    async def events_before(self, newest: int) -> int | None:
+        """Give the number below which all events but the `newest` ones lie; None: there are no
+        others."""
+
+    async def retained_until(self, node_no: int) -> int | None:
+        """Say when the last directory of a completed task on a node is due for removal."""
 
     async def close(self) -> None:
         """Let go of files and connections."""

@@ -81,6 +81,9 @@ def task_cells(task: TaskRecord) -> tuple[object, ...]:
         task.affinity,
         None if depends is None else _ENCODER.encode(depends),
         None if conditions is None else _ENCODER.encode(conditions),
+        task.instances,
+        task.manager,
+        task.held,
     )
 
 
@@ -125,6 +128,9 @@ def task_of(cells: Any) -> TaskRecord:
         affinity,
         depends,
         conditions,
+        instances,
+        manager,
+        held,
     ) = cells
     return TaskRecord(
         no=no,
@@ -160,4 +166,7 @@ def task_of(cells: Any) -> TaskRecord:
         affinity=affinity,
         depends=None if depends is None else record(Dependencies, depends),
         exit_conditions=None if conditions is None else record(ExitConditions, conditions),
+        instances=instances,
+        manager=bool(manager),
+        held=held,
     )

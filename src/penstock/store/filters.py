@@ -7,8 +7,18 @@ from typing import Any
 
 import msgspec
 
+from penstock.domain.instants import instant
 from penstock.domain.queries import Both, Compare, Either, Filter, StartsWith, Value
-from penstock.domain.records import JobRecord, NodeRecord, PoolRecord, TaskRecord, key_of
+from penstock.domain.records import (
+    JobNodeRecord,
+    JobRecord,
+    NodeRecord,
+    PoolRecord,
+    ScheduleRecord,
+    SpecialRun,
+    TaskRecord,
+    key_of,
+)
 from penstock.domain.states import TaskResult, TaskState
 
 LAST_CHARACTER = "\U0010ffff"
@@ -124,11 +134,74 @@ TASKS: Mapping[str, Property] = {
     ),
 }
 
+
+def _when(part: str) -> Callable[[Any], Any]:
+    def at_us(schedule: ScheduleRecord) -> int | None:
+        text = getattr(schedule.spec.schedule, part)
+        return None if text is None else instant(text)
+
+    return at_us
+
+
+SCHEDULES: Mapping[str, Property] = {
+    "id": Property("key", lambda schedule: key_of(schedule.id)),
+    "state": Property("state", lambda schedule: schedule.state),
+    "stateTransitionTime": Property("state_us", lambda schedule: schedule.state_us),
+    "creationTime": Property("created_us", lambda schedule: schedule.created_us),
+    "lastModified": Property("modified_us", lambda schedule: schedule.modified_us),
+    "executionInfo/endTime": Property("end_us", lambda schedule: schedule.end_us),
+    "schedule/doNotRunUntil": Property("run_until_us", _when("do_not_run_until")),
+    "schedule/doNotRunAfter": Property("run_after_us", _when("do_not_run_after")),
+}
+
+
+def run_state(run: SpecialRun | None) -> str | None:
+    """The state of a special task as clients know it."""
+    if run is None:
+        return None
+    return "running" if run.running else "completed"
+
+
+def run_result(run: SpecialRun | None) -> str | None:
+    """How a special task ended, as clients know it; None while it runs."""
+    if run is None or run.running:
+        return None
+    return "success" if run.failure is None else "failure"
+
+
+def _run(task: str, part: str) -> Callable[[Any], Any]:
+    def value(job_node: JobNodeRecord) -> Any:
+        run = getattr(job_node, task)
+        return None if run is None else getattr(run, part)
+
+    return value
+
+
+def _of_run(task: str) -> dict[str, Property]:
+    name = f"job{task.capitalize()}TaskExecutionInfo"
+    return {
+        f"{name}/state": Property(f"{task}_state", lambda x: run_state(getattr(x, task))),
+        f"{name}/startTime": Property(f"{task}_start_us", _run(task, "start_us")),
+        f"{name}/endTime": Property(f"{task}_end_us", _run(task, "end_us")),
+        f"{name}/exitCode": Property(f"{task}_exit_code", _run(task, "exit_code")),
+        f"{name}/result": Property(f"{task}_result", lambda x: run_result(getattr(x, task))),
+    }
+
+
+JOB_NODES: Mapping[str, Property] = {
+    "poolId": Property("pool_key", lambda job_node: key_of(job_node.pool_id)),
+    "nodeId": Property("node_key", lambda job_node: key_of(job_node.node_id)),
+    **_of_run("preparation"),
+    **_of_run("release"),
+}
+
 PROPERTIES: Mapping[type, Mapping[str, Property]] = {
     PoolRecord: POOLS,
     NodeRecord: NODES,
     JobRecord: JOBS,
     TaskRecord: TASKS,
+    ScheduleRecord: SCHEDULES,
+    JobNodeRecord: JOB_NODES,
 }
 
 

@@ -10,15 +10,20 @@ from penstock.domain.queries import Query
 from penstock.domain.records import (
     Chore,
     Counts,
+    EventRecord,
+    JobNodeRecord,
     JobRecord,
     NodeRecord,
     PoolRecord,
     RecentTask,
+    ScheduleRecord,
+    SubtaskRecord,
     TaskRecord,
     WaitingTask,
     key_of,
 )
-from penstock.domain.states import TaskState
+from penstock.domain.states import JobState, TaskState
+from penstock.store.cells import job_node_key
 from penstock.store.contract import JobCounts, Revision, Saved, StaleRevision, WriteFailed
 from penstock.store.documents import each_once
 from penstock.store.filters import PROPERTIES, passes
@@ -42,6 +47,11 @@ class MemoryStore:
         self.recent: dict[int, dict[int, RecentTask]] = {}
         self.once: dict[int, dict[str, int]] = {}
         self.dropped: dict[int, int] = {}
+        self.parts: dict[int, SubtaskRecord] = {}
+        self.job_nodes: dict[int, JobNodeRecord] = {}
+        self.schedules: dict[int, ScheduleRecord] = {}
+        self.log: dict[int, EventRecord] = {}
+        self.clock_offset_us = 0
         self.by_key: dict[tuple[int, str], int] = {}
         self.full = False  # a test sets it to make commits fail
         self.commits_refused = 0
@@ -57,7 +67,7 @@ class MemoryStore:
             jobs=list(self.jobs.values()),
             counts=dict(self.job_counts),
             waiting=[
-                WaitingTask(task.no, task.job_no, task.slots, task.affinity, task.depends)
+                _waiting(task)
                 for _, task in sorted(self.tasks.items())
                 if task.state is TaskState.ACTIVE and not task.ahead
             ],
@@ -73,6 +83,18 @@ class MemoryStore:
             satisfied_once={no: dict(once) for no, once in self.once.items()},
             dropped=dict(self.dropped),
             chores=list(self.chores.values()),
+            subtasks=[
+                part
+                for _, part in sorted(self.parts.items())
+                if self.tasks[part.task_no].state in (TaskState.PREPARING, TaskState.RUNNING)
+            ],
+            job_nodes=[
+                job_node
+                for _, job_node in sorted(self.job_nodes.items())
+                if self.jobs[job_node.job_no].state is not JobState.COMPLETED
+            ],
+            schedules=list(self.schedules.values()),
+            clock_offset_us=self.clock_offset_us,
         )
 
     async def commit(self, changes: Sequence[c.Change], expect: Revision, next_no: int) -> Revision:
@@ -131,12 +153,35 @@ class MemoryStore:
                 self.chores[chore.no] = chore
             case c.DropChore(no):
                 self.chores.pop(no, None)
+            case _:
+                self._write_more(change)
+
+    def _write_more(self, change: c.Change) -> None:
+        match change:
+            case c.PutSubtask(part):
+                self.parts[part.no] = part
+            case c.DropSubtasks(task_no):
+                self.parts = {k: v for k, v in self.parts.items() if v.task_no != task_no}
+            case c.PutJobNode(job_node):
+                self.job_nodes[job_node.no] = job_node
+            case c.PutSchedule(schedule):
+                self.schedules[schedule.no] = schedule
+            case c.DropSchedule(no):
+                self.schedules.pop(no, None)
+            case c.AddEvent(event):
+                self.log[event.no] = event
+            case c.TrimEvents(before_no):
+                self.log = {k: v for k, v in self.log.items() if k >= before_no}
+            case c.SetClock(offset_us):
+                self.clock_offset_us = offset_us
 
     def _drop_job(self, no: int) -> None:
         for task in [task for task in self.tasks.values() if task.job_no == no]:
             self._drop_task(task)
         self.job_counts.pop(no, None)
         self.once.pop(no, None)
+        self.parts = {k: v for k, v in self.parts.items() if v.job_no != no}
+        self.job_nodes = {k: v for k, v in self.job_nodes.items() if v.job_no != no}
         self.jobs.pop(no, None)
 
     def _drop_task(self, task: TaskRecord) -> None:
@@ -207,6 +252,43 @@ class MemoryStore:
         ]
         return [task for _, _, task in sorted(due)[:limit]]
 
+    async def subtasks(self, task_no: int) -> Sequence[SubtaskRecord]:
+        """See `Store.subtasks`."""
+        return [part for _, part in sorted(self.parts.items()) if part.task_no == task_no]
+
+    async def list_job_nodes(self, job_no: int, query: Query) -> Sequence[JobNodeRecord]:
+        """See `Store.list_job_nodes`."""
+        found = [job_node for job_node in self.job_nodes.values() if job_node.job_no == job_no]
+        return _page(found, query, job_node_key)
+
+    async def schedule(self, account: str, schedule_id: str) -> ScheduleRecord | None:
+        """See `Store.schedule`."""
+        found = self.schedules.values()
+        return _named(found, schedule_id, lambda schedule: schedule.account == account)
+
+    async def list_schedules(self, account: str, query: Query) -> Sequence[ScheduleRecord]:
+        """See `Store.list_schedules`."""
+        return _page([s for s in self.schedules.values() if s.account == account], query)
+
+    async def list_jobs_of(self, schedule_no: int, query: Query) -> Sequence[JobRecord]:
+        """See `Store.list_jobs_of`."""
+        return _page([j for j in self.jobs.values() if j.schedule_no == schedule_no], query)
+
+    async def events(self, after: int, limit: int) -> Sequence[EventRecord]:
+        """See `Store.events`."""
+        return [event for no, event in sorted(self.log.items()) if no > after][:limit]
+
+    async def events_before(self, newest: int) -> int | None:
+        """See `Store.events_before`."""
+        older = sorted(self.log)[: max(0, len(self.log) - newest)]
+        return older[-1] + 1 if older else None
+
+    async def retained_until(self, node_no: int) -> int | None:
+        """See `Store.retained_until`."""
+        of_node = (task for task in self.tasks.values() if task.node_no == node_no)
+        until = [task.files_until_us for task in of_node if task.files_until_us is not None]
+        return max(until, default=None)
+
     async def close(self) -> None:
         """See `Store.close`."""
 
@@ -217,8 +299,27 @@ def _named(records: Iterable[_T], name: str, of: Callable[[_T], bool]) -> _T | N
     return next((record for record in found if key_of(record.id) == key), None)
 
 
-def _page(records: Sequence[_T], query: Query) -> Sequence[_T]:
-    keyed: list[tuple[str, Any]] = [(key_of(record.id), record) for record in _any(records)]
+def _waiting(task: TaskRecord) -> WaitingTask:
+    return WaitingTask(
+        task.no,
+        task.job_no,
+        task.slots,
+        task.affinity,
+        task.depends,
+        task.instances,
+        task.manager,
+        task.attempt,
+    )
+
+
+def _id_key(record: Any) -> str:
+    return key_of(record.id)
+
+
+def _page(
+    records: Sequence[_T], query: Query, key_of_record: Callable[[Any], str] = _id_key
+) -> Sequence[_T]:
+    keyed: list[tuple[str, Any]] = [(key_of_record(record), record) for record in _any(records)]
     return [
         record
         for key, record in sorted(keyed, key=lambda pair: pair[0])

@@ -16,24 +16,38 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from msgspec.structs import replace
-
 from penstock.domain import changes as c
 from penstock.domain.queries import Query
 from penstock.domain.records import (
     Chore,
     Counts,
+    EventRecord,
+    JobNodeRecord,
     JobRecord,
     NodeRecord,
     PoolRecord,
     RecentTask,
+    ScheduleRecord,
+    SubtaskRecord,
     TaskRecord,
     WaitingTask,
     key_of,
 )
 from penstock.domain.specs.task import Dependencies
-from penstock.domain.states import NodeState, TaskState
+from penstock.domain.states import TaskState
 from penstock.store import sqlite_file
+from penstock.store.cells import (
+    OCCUPANCY,
+    count_cells,
+    counts_of,
+    job_cells,
+    job_node_cells,
+    node_cells,
+    node_of,
+    occupancy,
+    pool_cells,
+    schedule_cells,
+)
 from penstock.store.committer import Committer
 from penstock.store.contract import (
     JobCounts,
@@ -46,25 +60,34 @@ from penstock.store.contract import (
 from penstock.store.damage import answered, loaded, loaded_rows
 from penstock.store.documents import TASK_COLUMNS, document, each_once, record, task_cells, task_of
 from penstock.store.filters import (
+    JOB_NODES,
     JOBS,
     NODES,
     POOLS,
+    SCHEDULES,
     condition,
-    start_task_result,
-    start_task_state,
 )
 from penstock.store.lists import TaskLists
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """The number of the newest migration; the file carries it as its user_version."""
 
 _T = TypeVar("_T")
 _TASK = ", ".join(TASK_COLUMNS)
 _T_TASK = ", ".join(f"t.{column}" for column in TASK_COLUMNS)
-_FIXED = ("no", "job_no", "id", "created_us", "slots", "affinity", "exit_conditions")
+_FIXED = (
+    "no",
+    "job_no",
+    "id",
+    "created_us",
+    "slots",
+    "affinity",
+    "exit_conditions",
+    "instances",
+    "manager",
+)
 """SQLite writes the indexes of all that is set, changed or not."""
 
-_OCCUPANCY = "state, state_us, tasks_run, tasks_succeeded, running_tasks, running_slots"
 _RUNNING = f"{int(TaskState.PREPARING)}, {int(TaskState.RUNNING)}"
 _updated = itemgetter(
     *(TASK_COLUMNS.index(column) for column in TASK_COLUMNS if column not in _FIXED)
@@ -117,6 +140,14 @@ class SqliteStore:
             c.SetCounts: self._set_counts,
             c.PutChore: self._put_chores,
             c.DropChore: lambda group: self._many("drop_chore", ((x.no,) for x in group)),
+            c.PutSubtask: self._put_subtasks,
+            c.DropSubtasks: self._drop_subtasks,
+            c.PutJobNode: self._put_job_nodes,
+            c.PutSchedule: self._put_schedules,
+            c.DropSchedule: lambda group: self._many("drop_schedule", ((x.no,) for x in group)),
+            c.AddEvent: self._add_events,
+            c.TrimEvents: lambda group: self._many("trim_events", ((x.before_no,) for x in group)),
+            c.SetClock: lambda group: self._many("set_clock", ((x.offset_us,) for x in group)),
         }
 
     @classmethod
@@ -154,9 +185,9 @@ class SqliteStore:
             revision=self._revision,
             next_no=meta["next_no"],
             pools=[record(PoolRecord, row[0]) for row in self._rows("pools")],
-            nodes=[_node_of(row) for row in self._rows("nodes")],
+            nodes=[node_of(row) for row in self._rows("nodes")],
             jobs=jobs,
-            counts={row[0]: _counts_of(row) for row in self._rows("all_counts")},
+            counts={row[0]: counts_of(row) for row in self._rows("all_counts")},
             waiting=loaded_rows(self._waiting()),
             given=[
                 task_of(row)
@@ -166,6 +197,10 @@ class SqliteStore:
             satisfied={no: [row[0] for row in self._rows("satisfied", no)] for no in dependent},
             satisfied_once=once,
             dropped=dict(self._rows("dropped")),
+            subtasks=[record(SubtaskRecord, row[0]) for row in self._rows("given_subtasks")],
+            job_nodes=[record(JobNodeRecord, row[0]) for row in self._rows("job_nodes")],
+            schedules=[record(ScheduleRecord, row[0]) for row in self._rows("schedules")],
+            clock_offset_us=meta.get("clock_offset_us", 0),
             chores=[
                 Chore(no=no, node_no=node_no, job_no=job_no, message=message)
                 for no, node_no, job_no, message in self._rows("chores")
@@ -173,13 +208,13 @@ class SqliteStore:
         )
 
     def _waiting(self) -> Iterator[WaitingTask]:
-        for no, job_no, slots, affinity, depends in self._read.execute(
-            "SELECT no, job_no, slots, affinity, depends FROM task"
+        for no, job_no, slots, affinity, depends, instances, manager, attempt in self._read.execute(
+            "SELECT no, job_no, slots, affinity, depends, instances, manager, attempt FROM task"
             f" WHERE state = {int(TaskState.ACTIVE)} AND ahead = 0"
             " AND job_no NOT IN (SELECT no FROM dropped_job) ORDER BY no"
         ):
             wants = None if depends is None else record(Dependencies, depends)
-            yield WaitingTask(no, job_no, slots, affinity, wants)
+            yield WaitingTask(no, job_no, slots, affinity, wants, instances, bool(manager), attempt)
 
     async def commit(self, changes: Sequence[c.Change], expect: Revision, next_no: int) -> Revision:
         """See `Store.commit`."""
@@ -212,13 +247,13 @@ class SqliteStore:
         self._write.executemany(_SQL[name], rows)
 
     def _put_pools(self, group: list[c.PutPool]) -> None:
-        self._many("put_pool", (_pool_cells(change.pool) for change in group))
+        self._many("put_pool", (pool_cells(change.pool) for change in group))
 
     def _put_nodes(self, group: list[c.PutNode]) -> None:
-        self._many("put_node", (_node_cells(change.node) for change in group))
+        self._many("put_node", (node_cells(change.node) for change in group))
 
     def _occupy_nodes(self, group: list[c.OccupyNode]) -> None:
-        self._many("occupy_node", ((*_occupancy(x.node), x.node.no) for x in group))
+        self._many("occupy_node", ((*occupancy(x.node), x.node.no) for x in group))
 
     def _ran_on(self, group: list[c.RanOn]) -> None:
         self._many(
@@ -231,10 +266,16 @@ class SqliteStore:
             self._many(name, ((change.no,) for change in group))
 
     def _put_jobs(self, group: list[c.PutJob]) -> None:
-        self._many("put_job", (_job_cells(change.job) for change in group))
+        self._many("put_job", (job_cells(change.job) for change in group))
 
     def _drop_jobs(self, group: list[c.DropJob]) -> None:
-        for name in ("drop_job_satisfied", "drop_job_counts", "drop_job"):
+        for name in (
+            "drop_job_satisfied",
+            "drop_job_counts",
+            "drop_job_subtasks",
+            "drop_job_nodes",
+            "drop_job",
+        ):
             self._many(name, ((change.no,) for change in group))
         self._many("leave_to_sweep", ((x.no, x.tasks) for x in group if x.tasks))
 
@@ -265,11 +306,30 @@ class SqliteStore:
             self._many(name, ((change.task.no,) for change in group))
 
     def _set_counts(self, group: list[c.SetCounts]) -> None:
-        self._many("set_counts", ((x.job_no, *_counts(x.tasks), *_counts(x.slots)) for x in group))
+        self._many(
+            "set_counts", ((x.job_no, *count_cells(x.tasks), *count_cells(x.slots)) for x in group)
+        )
 
     def _put_chores(self, group: list[c.PutChore]) -> None:
         chores = (change.chore for change in group)
         self._many("put_chore", ((x.no, x.node_no, x.job_no, x.message) for x in chores))
+
+    def _put_subtasks(self, group: list[c.PutSubtask]) -> None:
+        subtasks = (change.subtask for change in group)
+        self._many("put_subtask", ((x.no, x.task_no, x.job_no, document(x)) for x in subtasks))
+
+    def _drop_subtasks(self, group: list[c.DropSubtasks]) -> None:
+        self._many("drop_subtasks", ((change.task_no,) for change in group))
+
+    def _put_job_nodes(self, group: list[c.PutJobNode]) -> None:
+        self._many("put_job_node", (job_node_cells(change.job_node) for change in group))
+
+    def _put_schedules(self, group: list[c.PutSchedule]) -> None:
+        self._many("put_schedule", (schedule_cells(change.schedule) for change in group))
+
+    def _add_events(self, group: list[c.AddEvent]) -> None:
+        events = (change.event for change in group)
+        self._many("add_event", ((x.no, x.at_us, x.account, x.name, x.body) for x in events))
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -289,7 +349,7 @@ class SqliteStore:
     async def node(self, pool_no: int, node_id: str) -> NodeRecord | None:
         """See `Store.node`."""
         rows = self._rows("node", pool_no, key_of(node_id))
-        return _node_of(rows[0]) if rows else None
+        return node_of(rows[0]) if rows else None
 
     @answered
     async def recent_tasks(self, node_nos: Sequence[int]) -> dict[int, list[RecentTask]]:
@@ -313,7 +373,7 @@ class SqliteStore:
     async def counts(self, job_no: int) -> JobCounts:
         """See `Store.counts`."""
         rows = self._rows("counts", job_no)
-        return _counts_of(rows[0]) if rows else JobCounts(Counts(), Counts())
+        return counts_of(rows[0]) if rows else JobCounts(Counts(), Counts())
 
     def _tasks(self, where: str, values: Sequence[Any]) -> list[tuple[TaskRecord, bytes]]:
         rows = self._read.execute(
@@ -360,8 +420,8 @@ class SqliteStore:
     async def list_nodes(self, pool_no: int, query: Query) -> Sequence[NodeRecord]:
         """See `Store.list_nodes`."""
         where, values = _where("pool_no", pool_no, NODES, query)
-        rows = self._read.execute(f"SELECT document, {_OCCUPANCY} FROM node {where}", values)
-        return [_node_of(row) for row in rows]
+        rows = self._read.execute(f"SELECT document, {OCCUPANCY} FROM node {where}", values)
+        return [node_of(row) for row in rows]
 
     @answered
     async def list_jobs(self, account: str, query: Query) -> Sequence[JobRecord]:
@@ -383,6 +443,54 @@ class SqliteStore:
             (now_us, limit),
         )
         return [task_of(row) for row in rows]
+
+    @answered
+    async def subtasks(self, task_no: int) -> Sequence[SubtaskRecord]:
+        """See `Store.subtasks`."""
+        return [record(SubtaskRecord, row[0]) for row in self._rows("subtasks", task_no)]
+
+    @answered
+    async def list_job_nodes(self, job_no: int, query: Query) -> Sequence[JobNodeRecord]:
+        """See `Store.list_job_nodes`."""
+        where, values = _where("job_no", job_no, JOB_NODES, query)
+        rows = self._read.execute(f"SELECT document FROM job_node {where}", values)
+        return [record(JobNodeRecord, row[0]) for row in rows]
+
+    @answered
+    async def schedule(self, account: str, schedule_id: str) -> ScheduleRecord | None:
+        """See `Store.schedule`."""
+        return self._one(ScheduleRecord, "schedule", account, key_of(schedule_id))
+
+    @answered
+    async def list_schedules(self, account: str, query: Query) -> Sequence[ScheduleRecord]:
+        """See `Store.list_schedules`."""
+        where, values = _where("account", account, SCHEDULES, query)
+        rows = self._read.execute(f"SELECT document FROM schedule {where}", values)
+        return [record(ScheduleRecord, row[0]) for row in rows]
+
+    @answered
+    async def list_jobs_of(self, schedule_no: int, query: Query) -> Sequence[JobRecord]:
+        """See `Store.list_jobs_of`."""
+        where, values = _where("schedule_no", schedule_no, JOBS, query)
+        rows = self._read.execute(f"SELECT document FROM job {where}", values)
+        return [record(JobRecord, row[0]) for row in rows]
+
+    @answered
+    async def events(self, after: int, limit: int) -> Sequence[EventRecord]:
+        """See `Store.events`."""
+        return [EventRecord(*row) for row in self._rows("events", after, limit)]
+
+    @answered
+    async def events_before(self, newest: int) -> int | None:
+        """See `Store.events_before`."""
+        rows = self._rows("event_at", newest)
+        return rows[0][0] + 1 if rows else None
+
+    @answered
+    async def retained_until(self, node_no: int) -> int | None:
+        """See `Store.retained_until`."""
+        until_us: int | None = self._rows("retained_until", node_no)[0][0]
+        return until_us
 
     async def close(self) -> None:
         """See `Store.close`."""
@@ -430,94 +538,3 @@ def _parts(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
 
 def _marks(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values))
-
-
-def _counts(counts: Counts) -> tuple[int, int, int, int]:
-    return counts.active, counts.running, counts.succeeded, counts.failed
-
-
-def _counts_of(row: Sequence[int]) -> JobCounts:
-    tasks, slots = (
-        Counts(active=active, running=running, succeeded=succeeded, failed=failed)
-        for active, running, succeeded, failed in (row[1:5], row[5:9])
-    )
-    return JobCounts(tasks, slots)
-
-
-def _pool_cells(pool: PoolRecord) -> tuple[object, ...]:
-    spec = pool.spec
-    return (
-        pool.no,
-        pool.account,
-        key_of(pool.id),
-        pool.state,
-        pool.state_us,
-        pool.allocation,
-        pool.allocation_us,
-        pool.created_us,
-        pool.modified_us,
-        key_of(spec.vm_size),
-        bool(spec.enable_auto_scale),
-        bool(spec.enable_inter_node_communication),
-        document(pool),
-    )
-
-
-def _node_cells(node: NodeRecord) -> tuple[object, ...]:
-    start_task = node.start_task
-    return (
-        node.no,
-        node.pool_no,
-        key_of(node.id),
-        node.state,
-        node.state_us,
-        node.booted_us,
-        node.allocated_us,
-        start_task_state(node),
-        start_task_result(node),
-        start_task.exit_code if start_task else None,
-        start_task.start_us if start_task else None,
-        start_task.end_us if start_task else None,
-        *_occupancy(node)[2:],
-        document(node),
-    )
-
-
-def _occupancy(node: NodeRecord) -> tuple[object, ...]:
-    return (
-        node.state,
-        node.state_us,
-        node.tasks_run,
-        node.tasks_succeeded,
-        node.running_tasks,
-        node.running_slots,
-    )
-
-
-def _node_of(row: Sequence[Any]) -> NodeRecord:
-    """A node from its document and the cells of `_OCCUPANCY`."""
-    text, state, state_us, tasks_run, tasks_succeeded, running_tasks, running_slots = row
-    return replace(
-        record(NodeRecord, text),
-        state=NodeState(state),
-        state_us=state_us,
-        tasks_run=tasks_run,
-        tasks_succeeded=tasks_succeeded,
-        running_tasks=running_tasks,
-        running_slots=running_slots,
-    )
-
-
-def _job_cells(job: JobRecord) -> tuple[object, ...]:
-    return (
-        job.no,
-        job.account,
-        key_of(job.id),
-        job.state,
-        job.state_us,
-        job.created_us,
-        job.modified_us,
-        job.end_us,
-        key_of(job.pool_id),
-        document(job),
-    )

@@ -57,10 +57,9 @@ class SchedulingPolicy(Spec, frozen=True, kw_only=True):
     job_default_order: str | None = None  # none | creationtime
 
 
-class PoolSpec(Spec, frozen=True, kw_only=True):
-    """A pool as its user described it, with the defaults that the service adds."""
+class PoolTemplate(Spec, frozen=True, kw_only=True):
+    """A pool without an id, as the one that is made for a job is described."""
 
-    id: str
     display_name: str | None = None
     vm_size: str
     virtual_machine_configuration: VirtualMachineConfiguration | None = None
@@ -80,6 +79,12 @@ class PoolSpec(Spec, frozen=True, kw_only=True):
     metadata: list[NameValue] | None = None
     mount_configuration: list[JsonObject] | None = None
     upgrade_policy: JsonObject | None = None
+
+
+class PoolSpec(PoolTemplate, frozen=True, kw_only=True):
+    """A pool as its user described it, with the defaults that the service adds."""
+
+    id: str
 
 
 class PoolPatch(Spec, frozen=True, kw_only=True):

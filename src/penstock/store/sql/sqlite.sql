@@ -31,8 +31,8 @@ DELETE FROM chore WHERE node_no = ?
 
 -- name: put_job
 INSERT OR REPLACE INTO job (no, account, key, state, state_us, created_us, modified_us, end_us,
-    pool_key, document)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    pool_key, schedule_no, document)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: drop_job
 DELETE FROM job WHERE no = ?
@@ -128,3 +128,65 @@ SELECT document FROM job WHERE account = ? AND key = ?
 -- name: counts
 SELECT * FROM counts WHERE job_no = ?
 
+
+-- name: put_subtask
+INSERT OR REPLACE INTO subtask (no, task_no, job_no, document) VALUES (?, ?, ?, ?)
+
+-- name: drop_subtasks
+DELETE FROM subtask WHERE task_no = ?
+
+-- name: drop_job_subtasks
+DELETE FROM subtask WHERE job_no = ?
+
+-- name: subtasks
+SELECT document FROM subtask WHERE task_no = ? ORDER BY no
+
+-- name: given_subtasks
+SELECT document FROM subtask WHERE task_no IN (SELECT no FROM task WHERE state IN (1, 2))
+ORDER BY no
+
+-- name: put_job_node
+INSERT OR REPLACE INTO job_node (no, job_no, key, pool_key, node_key,
+    preparation_state, preparation_start_us, preparation_end_us, preparation_exit_code,
+    preparation_result, release_state, release_start_us, release_end_us, release_exit_code,
+    release_result, document)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: drop_job_nodes
+DELETE FROM job_node WHERE job_no = ?
+
+-- name: job_nodes
+SELECT document FROM job_node
+WHERE job_no IN (SELECT no FROM job WHERE state <> 'completed') ORDER BY no
+
+-- name: put_schedule
+INSERT OR REPLACE INTO schedule (no, account, key, state, state_us, created_us, modified_us,
+    end_us, run_until_us, run_after_us, document)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: drop_schedule
+DELETE FROM schedule WHERE no = ?
+
+-- name: schedules
+SELECT document FROM schedule ORDER BY no
+
+-- name: schedule
+SELECT document FROM schedule WHERE account = ? AND key = ?
+
+-- name: add_event
+INSERT INTO event (no, at_us, account, name, body) VALUES (?, ?, ?, ?, ?)
+
+-- name: trim_events
+DELETE FROM event WHERE no < ?
+
+-- name: events
+SELECT no, at_us, account, name, body FROM event WHERE no > ? ORDER BY no LIMIT ?
+
+-- name: event_at
+SELECT no FROM event ORDER BY no DESC LIMIT 1 OFFSET ?
+
+-- name: set_clock
+INSERT OR REPLACE INTO meta (name, value) VALUES ('clock_offset_us', ?)
+
+-- name: retained_until
+SELECT MAX(files_until_us) FROM task WHERE files_until_us IS NOT NULL AND node_no = ?
