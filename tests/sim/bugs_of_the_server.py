@@ -13,7 +13,7 @@ from penstock.domain.records import JobRecord, NodeRecord, TaskRecord
 from penstock.domain.specs.task import Dependencies
 from penstock.domain.states import JOB_MOVES, JobEvent, JobState, NodeEvent, NodeState, TaskState
 from penstock.engine import engine as engine_module
-from penstock.engine import jobs, links, nodes, tasks, why
+from penstock.engine import ends, jobs, links, nodes, orders, runs, why
 from penstock.engine.engine import Engine
 from penstock.engine.links import Link
 from penstock.engine.loop import Command
@@ -77,13 +77,13 @@ def forgets_to_requeue() -> Bug:
 
 def ignores_the_attempt() -> Bug:
     """A late report of an old attempt is taken for one of the new."""
-    ended = tasks.ended
+    ended = runs.ended
 
     async def careless(turn: Turn, report: TaskEnded) -> None:
         task = turn.state.given.get(report.task_no)
         await ended(turn, replace(report, attempt=task.attempt) if task else report)
 
-    return mock.patch.object(tasks, "ended", careless)
+    return mock.patch.object(runs, "ended", careless)
 
 
 def frees_slots_twice() -> Bug:
@@ -143,13 +143,13 @@ def loses_chores() -> Bug:
 
 def counts_no_retry() -> Bug:
     """A retry goes out under the number of the attempt before."""
-    start = tasks.order_for
+    start = orders.task_order
 
-    def stale(turn: Turn, task: TaskRecord, spec: bytes, settings: EngineSettings) -> RunTask:
-        order = start(turn, task, spec, settings)
+    def stale(turn: Turn, task: TaskRecord, spec: bytes) -> RunTask:
+        order = start(turn, task, spec)
         return replace(order, attempt=max(1, order.attempt - 1))
 
-    return mock.patch.object(tasks, "order_for", stale)
+    return mock.patch.object(orders, "task_order", stale)
 
 
 def believes_a_torn_commit() -> Bug:
@@ -165,7 +165,7 @@ def believes_a_torn_commit() -> Bug:
 
 def takes_an_end_twice() -> Bug:
     """A report that is repeated ends its task once more."""
-    ended = tasks.ended
+    ended = runs.ended
 
     async def credulous(turn: Turn, report: TaskEnded) -> None:
         await ended(turn, report)
@@ -174,7 +174,7 @@ def takes_an_end_twice() -> Bug:
                 if task.state is TaskState.COMPLETED and task.attempt == report.attempt:
                     turn.put_task(task, end_us=turn.now_us)
 
-    return mock.patch.object(tasks, "ended", credulous)
+    return mock.patch.object(runs, "ended", credulous)
 
 
 def counts_failures_as_successes() -> Bug:
@@ -194,7 +194,7 @@ def counts_running_as_waiting() -> Bug:
         if node.state is NodeState.IDLE:
             move_node(turn, node, NodeEvent.TASK_BEGAN)
 
-    return mock.patch.object(tasks, "task_began", forgetful)
+    return mock.patch.object(runs, "task_began", forgetful)
 
 
 def completes_a_job_at_once() -> Bug:
@@ -299,4 +299,4 @@ def drops_a_task_with_its_node() -> Bug:
         if task.state is TaskState.RUNNING:
             task_left(turn, task, ran=False)
 
-    return mock.patch.object(tasks, "taken_off", forget)
+    return mock.patch.object(ends, "taken_off", forget)

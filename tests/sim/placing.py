@@ -125,7 +125,7 @@ class Placing:
         them speaks for all.
         """
         spoken: set[tuple[int, int]] = set()
-        turn = Turn(engine._state, picture.store, now_us, Random(0))
+        turn = Turn(engine._state, picture.store, now_us, Random(0), engine.settings)
         for task in (*picture.waiting, *picture.ahead):
             if task.ahead or not self.unmet(picture, task):
                 if (task.job_no, task.slots) in spoken:

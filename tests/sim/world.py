@@ -401,8 +401,10 @@ class World:
         watch, believe = self.watch, links.reported
 
         class WatchedTurn(Turn):
-            def __init__(self, state: Any, store: Any, now_us: int, random: Random) -> None:
-                super().__init__(state, store, now_us, random)
+            def __init__(
+                self, state: Any, store: Any, now_us: int, random: Random, settings: Any
+            ) -> None:
+                super().__init__(state, store, now_us, random, settings)
                 watch.turn_begins(now_us)
 
             def put(self, change: c.Change) -> None:

@@ -201,6 +201,7 @@ class Ending(StrEnum):
 
     TERMINATED = "terminated"  # by a user, or with its job
     REQUEUED = "requeued"  # it is to run again
+    FINISHED = "finished"  # its command is over, and the rest of its parts is ended
     DELETED = "deleted"  # its record is to go
 
 
@@ -243,6 +244,7 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     instances: int = 0  # of a multi-instance task; 0: it is none
     manager: bool = False  # it is the manager of its job
     held: int = 0  # slots that it takes on each node, while a node has it; 0: `slots`
+    command_over: bool = False  # of a multi-instance task: its command runs no more
 
 
 class WaitingTask(msgspec.Struct, frozen=True, gc=False):

@@ -220,6 +220,21 @@ class TaskExists(_Conflict):
     message = "The specified task already exists."
 
 
+class TaskIdSameAsJobPreparationTask(_Conflict):
+    code = "TaskIdSameAsJobPreparationTask"
+    message = "The specified task has the id of the job preparation task of its job."
+
+
+class TaskIdSameAsJobReleaseTask(_Conflict):
+    code = "TaskIdSameAsJobReleaseTask"
+    message = "The specified task has the id of the job release task of its job."
+
+
+class JobPreparationTaskNotSpecified(_Conflict):
+    code = "JobPreparationTaskNotSpecified"
+    message = "The specified job has no job preparation task."
+
+
 class TaskCompleted(_Conflict):
     code = "TaskCompleted"
     message = "The specified task is already in a completed state."

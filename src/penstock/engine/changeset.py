@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Any, Final
 
 from penstock.domain import changes as c
+from penstock.domain.records import SubtaskRecord
 
 _ORDER: Final = (
     c.DropTask,
@@ -63,6 +64,11 @@ class ChangeSet:
     def set_of(self, task_no: int) -> c.SetTask | None:
         """What the turn made of a task that was there before."""
         return self._sets.get(task_no)
+
+    def subtasks_of(self, task_no: int) -> list[SubtaskRecord]:
+        """What the turn made of the parts of a multi-instance task."""
+        puts = self._kept[c.PutSubtask].values()
+        return [put.subtask for put in puts if put.subtask.task_no == task_no]
 
     def drops(self, task_no: int) -> bool:
         """Whether the turn drops a task."""

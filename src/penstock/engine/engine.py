@@ -498,4 +498,4 @@ def _look_at_everything(turn: Turn) -> None:
 async def _expire(turn: Turn, numbers: Sequence[int]) -> None:
     for task, _ in (await turn.tasks(numbers)).values():
         if task.files_until_us is not None and task.files_until_us <= turn.now_us:
-            tasks.expire_files(turn, task)
+            await tasks.expire_files(turn, task)

@@ -17,14 +17,27 @@ from penstock.domain.refusals import (
     OperationInvalidForCurrentState,
 )
 from penstock.domain.specs.job import JobConstraints, JobPatch, JobSpec, PoolInfo
+from penstock.domain.specs.special import JobManagerTask
+from penstock.domain.specs.task import TaskSpec
 from penstock.domain.states import JOB_MOVES, JobEvent, JobState, NodeState, after
-from penstock.engine import tasks
+from penstock.engine import runs, special, tasks
+from penstock.engine.ends import MANAGER_DONE
 from penstock.engine.state import LIVE_JOB_STATES
 from penstock.engine.tasks import live_job
 from penstock.engine.turn import Turn
 from penstock.messages import RemoveJob
 
 TERMINATE_WHEN_DONE = "terminatejob"
+
+HAVE_NO_FILES = frozenset(
+    {
+        NodeState.CREATING,
+        NodeState.LEAVING_POOL,
+        NodeState.PREEMPTED,
+        NodeState.DEALLOCATING,
+        NodeState.DEALLOCATED,
+    }
+)
 
 _DEFAULTS: dict[str, Any] = {
     "priority": 0,
@@ -52,8 +65,28 @@ def add_job(turn: Turn, account: str, spec: JobSpec) -> JobRecord:
         modified_us=turn.now_us,
     )
     turn.put(c.PutJob(job))
+    if spec.job_manager_task is not None:
+        manager = tasks.add_task(turn, job, _manager_spec(spec.job_manager_task), manager=True)
+        job = replace(job, manager_no=manager.no)
+        turn.put(c.PutJob(job))
     turn.touch_job(job.no)
     return job
+
+
+def _manager_spec(manager: JobManagerTask) -> TaskSpec:
+    """The job manager as the task that clients see; what it alone has stays with its job."""
+    return TaskSpec(
+        id=manager.id,
+        display_name=manager.display_name,
+        command_line=manager.command_line,
+        resource_files=manager.resource_files,
+        output_files=manager.output_files,
+        environment_settings=manager.environment_settings,
+        constraints=manager.constraints,
+        required_slots=manager.required_slots,
+        user_identity=manager.user_identity,
+        application_package_references=manager.application_package_references,
+    )
 
 
 def _filled(constraints: JobConstraints | None) -> JobConstraints:
@@ -135,11 +168,11 @@ def _disable(turn: Turn, job: JobRecord, how: str) -> JobRecord:
     job = _move(turn, job, JobEvent.DISABLED, disable_how=how)
     for task in turn.state.given_of(job.no):
         if how == "terminate" and not task.ahead:
-            tasks.stop_running(turn, task, Ending.TERMINATED)
+            runs.stop_running(turn, task, Ending.TERMINATED)
         elif how != "wait":
-            tasks.stop_running(turn, task, Ending.REQUEUED)
+            runs.stop_running(turn, task, Ending.REQUEUED)
         elif task.ahead:
-            tasks.give_back(turn, task)
+            runs.give_back(turn, task)
     return job
 
 
@@ -170,17 +203,21 @@ def terminate_job(
 
 def _terminate(turn: Turn, job: JobRecord, reason: str, *, force: bool = False) -> JobRecord:
     job = _move(turn, job, JobEvent.TERMINATED, terminate_reason=reason)
-    _stop_tasks(turn, job, force=force)
-    return job
+    return _stop_tasks(turn, job, force=force)
 
 
-def _stop_tasks(turn: Turn, job: JobRecord, *, force: bool) -> None:
+def _stop_tasks(turn: Turn, job: JobRecord, *, force: bool) -> JobRecord:
+    """Have all that runs of a job ended; with `force` nothing is waited for, nor released."""
     for task in turn.state.given_of(job.no):
         # What was only sent ahead has not run, and stays as active as what waits.
         ending = Ending.REQUEUED if task.ahead else Ending.TERMINATED
-        stopped = tasks.stop_running(turn, task, ending)
-        if force:  # do not wait for the word of its node
-            tasks.taken_off(turn, stopped, requeue=False)
+        stopped = runs.stop_running(turn, task, ending)
+        if force and stopped.no in turn.state.given:  # do not wait for the word of its nodes
+            runs.give_up(turn, stopped)
+    if force:
+        special.give_up(turn, job)
+        job = _put(turn, job, released=True)
+    return job
 
 
 def delete_job(
@@ -191,13 +228,21 @@ def delete_job(
     when.check(job.modified_us)
     if job.state is JobState.DELETING:
         raise JobBeingDeleted
-    job = _move(turn, job, JobEvent.DELETED)
-    _stop_tasks(turn, job, force=force)
-    for node in _nodes_with_files(turn, job):
-        if node.state not in (NodeState.CREATING, NodeState.LEAVING_POOL):
-            order = RemoveJob(chore=turn.new_no(), node_no=node.no, job_id=job.id)
-            turn.put_chore(node.no, 0 if force else job.no, order)
+    ended = job.state is JobState.COMPLETED
+    job = _move(turn, job, JobEvent.DELETED, released=job.released or ended)
+    job = _stop_tasks(turn, job, force=force)
+    if force or job.released or job.spec.job_release_task is None:
+        job = _remove_directories(turn, job, wait=not force)
     return job
+
+
+def _remove_directories(turn: Turn, job: JobRecord, *, wait: bool = True) -> JobRecord:
+    """Have the directories of a job removed; `wait` says that it is there until they are."""
+    for node in _nodes_with_files(turn, job):
+        if node.state not in HAVE_NO_FILES:
+            order = RemoveJob(chore=turn.new_no(), node_no=node.no, job_id=job.id)
+            turn.put_chore(node.no, job.no if wait else 0, order)
+    return _put(turn, job, removing=True)
 
 
 def _nodes_with_files(turn: Turn, job: JobRecord) -> list[NodeRecord]:
@@ -223,19 +268,40 @@ def settle(turn: Turn, job_no: int, action: str | None) -> None:
     if job.state is JobState.ACTIVE:
         _settle_active(turn, job, action)
         return
+    if action == MANAGER_DONE and job.state in LIVE_JOB_STATES:
+        _terminate(turn, job, "JMComplete")
+        return
     if turn.state.job_given.get(job_no):
         return
     if job.state is JobState.DISABLING:
         _put(turn, job, **_moved(turn, job, JobEvent.QUIET))
-    elif job.state is JobState.TERMINATING:
+    elif job.state in (JobState.TERMINATING, JobState.DELETING):
+        _settle_ending(turn, job)
+
+
+def _settle_ending(turn: Turn, job: JobRecord) -> None:
+    """No task of the job runs any more: release its nodes, then let it be over."""
+    if not job.released:
+        if special.stop_preparations(turn, job):
+            return
+        special.release(turn, job)
+        job = _put(turn, job, released=True)
+    if special.is_releasing(turn, job.no):
+        return
+    if job.state is JobState.TERMINATING:
         _put(turn, job, **_moved(turn, job, JobEvent.QUIET), end_us=turn.now_us)
-    elif job.state is JobState.DELETING and not _has_chores(turn, job_no):
-        turn.put(c.DropJob(job_no, turn.state.tallies[job_no].all))
+        return
+    if not job.removing:
+        _remove_directories(turn, job)
+    if not _has_chores(turn, job.no):
+        turn.put(c.DropJob(job.no, turn.state.tallies[job.no].all))
 
 
 def _settle_active(turn: Turn, job: JobRecord, action: str | None) -> None:
     tally = turn.state.tallies[job.no]
-    if action == "terminate":
+    if action == MANAGER_DONE:
+        _terminate(turn, job, "JMComplete")
+    elif action == "terminate":
         _terminate(turn, job, "TaskFailed")
     elif action == "disable":
         _disable(turn, job, "requeue")

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from penstock.domain import changes as c
 from penstock.domain.records import NodeRecord, StartTaskInfo, TaskRecord
-from penstock.domain.states import NODE_MOVES, JobState, NodeEvent, NodeState
-from penstock.engine import nodes, tasks
+from penstock.domain.states import NODE_MOVES, JobState, NodeEvent, NodeState, TaskState
+from penstock.engine import gangs, nodes, orders, runs, special
 from penstock.engine.occupancy import move_node
 from penstock.engine.settings import EngineSettings
 from penstock.engine.turn import Turn
@@ -68,7 +68,7 @@ async def connected(turn: Turn, settings: EngineSettings, link: Link) -> list[In
         Welcome(
             server=settings.server_id,
             nodes=tuple(node.no for node in mine),
-            attempts=tuple((task.no, task.attempt) for task in wanted),
+            attempts=tuple(_wanted_runs(turn, mine, wanted)),
             heartbeat_s=settings.heartbeat_s,
         )
     ]
@@ -80,17 +80,38 @@ async def connected(turn: Turn, settings: EngineSettings, link: Link) -> list[In
             first.extend(instructions(chore.message))
     first += [nodes.order_for(turn, node, settings) for node in staying]
     specs = await turn.tasks([task.no for task in wanted])
-    for task in wanted:
+    for node in staying:
+        first += special.orders_again(turn, node.no, known)
+        for task in filter(gangs.is_gang, state.given_to(node.no)):
+            first += gangs.orders_again(turn, task, specs[task.no][1], node.no, known)
+    for task in filter(_is_one_run, wanted):
         if task.ahead and task.ending is None:
             first += _ahead_again(turn, task)
         if (task.no, task.attempt) not in known and task.ending is None:
-            first.append(tasks.order_for(turn, task, specs[task.no][1], settings))
+            first.append(orders.task_order(turn, task, specs[task.no][1]))
         if task.ending is not None:
             first.append(KillTask(node_no=task.node_no or 0, task_no=task.no, attempt=task.attempt))
     for node in staying:
         state.open_or_close(node)
     nodes.find_hosts(turn, settings)
     return first
+
+
+def _is_one_run(task: TaskRecord) -> bool:
+    """Whether a task that a node has is a single run that was sent."""
+    return task.state is not TaskState.PREPARING and not gangs.is_gang(task)
+
+
+def _wanted_runs(
+    turn: Turn, mine: Sequence[NodeRecord], wanted: Sequence[TaskRecord]
+) -> list[tuple[int, int]]:
+    """The runs that a host should have, as numbers and attempts."""
+    found = [(task.no, task.attempt) for task in wanted if _is_one_run(task)]
+    for node in mine:
+        found += special.runs_on(turn, node.no)
+        for task in filter(gangs.is_gang, turn.state.given_to(node.no)):
+            found += [(no, task.attempt) for _, no in gangs.runs_of(turn, task, node.no)]
+    return found
 
 
 def _ahead_again(turn: Turn, task: TaskRecord) -> list[Instruction]:
@@ -123,19 +144,35 @@ def stale_attempts(turn: Turn, beat: Heartbeat) -> list[KillTask]:
     return [
         KillTask(node_no=0, task_no=task_no, attempt=attempt)
         for task_no, attempt in beat.attempts
-        if (task := turn.state.given.get(task_no)) is None or task.attempt != attempt
+        if not _is_known(turn, task_no, attempt)
     ]
+
+
+def _is_known(turn: Turn, run_no: int, attempt: int) -> bool:
+    """Whether the record has a run that may go on."""
+    state = turn.state
+    task = state.given.get(run_no)
+    if task is not None:
+        return task.attempt == attempt
+    part = state.subtasks.get(run_no)
+    if part is not None:
+        return part.attempt == attempt
+    job_node = state.job_nodes.of_run(run_no)
+    if job_node is None:
+        return False
+    run = job_node.preparation if run_no == job_node.no else job_node.release
+    return run is not None and run.running and run.attempt == attempt
 
 
 async def reported(turn: Turn, report: NumberedReport) -> None:
     """Believe a report, once the turn is committed."""
     match report:
         case TaskEnded():
-            await tasks.ended(turn, report)
+            await runs.ended(turn, report)
         case TaskBegan():
-            tasks.began(turn, report)
+            runs.began(turn, report)
         case TaskCoordinated():
-            pass
+            await runs.coordinated(turn, report)
         case ChoreDone():
             _chore_done(turn, report)
         case _:
@@ -223,7 +260,7 @@ def _start_task_ended(turn: Turn, node: NodeRecord, report: StartTaskEnded) -> N
 
 def _broken(turn: Turn, node: NodeRecord) -> None:
     for task in turn.state.given_to(node.no):
-        tasks.taken_off(turn, task, requeue=tasks.runs_again(turn, task))
+        runs.off_node(turn, task, node.no, requeue=runs.runs_again(turn, task))
     node = replace(turn.state.nodes[node.no], errors=node.errors)
     if NodeEvent.BROKEN in NODE_MOVES[node.state]:
         move_node(turn, node, NodeEvent.BROKEN)

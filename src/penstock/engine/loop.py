@@ -18,7 +18,7 @@ from penstock.domain import changes as c
 from penstock.domain.records import Counts
 from penstock.domain.refusals import Refusal, ServerBusy
 from penstock.domain.unreadable import Unreadable
-from penstock.engine import jobs, tasks
+from penstock.engine import jobs, runs
 from penstock.engine.nodes import find_hosts
 from penstock.engine.settings import EngineSettings
 from penstock.engine.settle import settle
@@ -156,7 +156,7 @@ class Loop:
         if self._pause.is_on and not await self._can_write():
             _fail(batch, ServerBusy(Reason=CANNOT_WRITE))
             return
-        turn = Turn(self._state, self.store, self._now_us(), self._random)
+        turn = Turn(self._state, self.store, self._now_us(), self._random, self.settings)
         try:
             enabling = list(self._state.enabling)
             for command in batch:
@@ -220,7 +220,7 @@ class Loop:
             if not left:
                 state.hot[key] = None
             if placed:
-                await tasks.start(turn, self.settings, placed)
+                await runs.start(turn, placed)
         if state.hot:
             self._submit_later(nothing)
 

@@ -9,7 +9,7 @@ from penstock.domain.records import NodeRecord, PoolRecord, Removal
 from penstock.domain.sizes import size_of
 from penstock.domain.specs.pool import StartTask
 from penstock.domain.states import NODE_MOVES, NodeEvent, NodeState
-from penstock.engine import tasks
+from penstock.engine import runs, special
 from penstock.engine.occupancy import move_node
 from penstock.engine.settings import EngineSettings
 from penstock.engine.turn import Turn
@@ -88,7 +88,7 @@ def remove_node(turn: Turn, node: NodeRecord, how: Removal) -> None:
         turn.put(c.PutNode(replace(node, leaving=how)))
         for task in turn.state.given_to(node.no):
             if task.ahead:
-                tasks.give_back(turn, task)
+                runs.give_back(turn, task)
     else:
         leave_now(turn, node, how)
 
@@ -117,14 +117,15 @@ def leave_now(turn: Turn, node: NodeRecord, how: Removal) -> None:
 def node_gone(turn: Turn, node: NodeRecord, *, heard_of: bool = True) -> None:
     """Nothing of a node is left: what it was to run goes back, and it is forgotten."""
     for task in turn.state.given_to(node.no):
-        again = tasks.runs_again(turn, task)
-        tasks.taken_off(turn, task, requeue=again, heard_of=heard_of)
+        again = runs.runs_again(turn, task)
+        runs.off_node(turn, task, node.no, requeue=again, heard_of=heard_of)
     drop_node(turn, node)
 
 
 def drop_node(turn: Turn, node: NodeRecord) -> None:
     """Forget a node. What waited for its going is settled after the decision."""
     _touch_waiting_jobs(turn, node.no)
+    special.node_gone(turn, node)
     turn.put(c.DropNode(node.no))
     turn.touch_pool(node.pool_no)
 
@@ -133,6 +134,8 @@ def _touch_waiting_jobs(turn: Turn, node_no: int) -> None:
     """Look at the jobs that wait for directories to go: the node will not answer."""
     for chore in turn.state.chores_on(node_no):
         turn.touch_job(chore.job_no)
+    for job_node in turn.state.job_nodes.of_node(node_no):
+        turn.touch_job(job_node.job_no)
 
 
 def lose_node(turn: Turn, node: NodeRecord) -> None:
@@ -141,7 +144,7 @@ def lose_node(turn: Turn, node: NodeRecord) -> None:
         node_gone(turn, node, heard_of=False)
         return
     for task in turn.state.given_to(node.no):
-        tasks.taken_off(turn, task, requeue=True, heard_of=False)
+        runs.off_node(turn, task, node.no, requeue=True, heard_of=False)
     node = turn.state.nodes[node.no]
     if node.state is NodeState.CREATING:
         turn.put(c.PutNode(replace(node, host=None)))  # another host may have it

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from penstock.domain.records import TaskRecord
+from penstock.engine.runs import give_back
 from penstock.engine.state import State
-from penstock.engine.tasks import give_back
 from penstock.engine.turn import Turn
 from penstock.scheduler.ahead import RETURNED_AFTER_US
 

@@ -153,13 +153,13 @@ class State:
             yield
         for task in saved.given:
             self._give(task)
-            if task.node_no is not None:
-                self.queue_of(task.job_no).began(task.job_no, task.node_no, task.slots)
+        for subtask in saved.subtasks:
+            self.apply(c.PutSubtask(subtask))
+        for task in saved.given:
+            self._count_given(task)
         for chore in saved.chores:
             self.apply(c.PutChore(chore))
         self.dropped.update(saved.dropped)
-        for subtask in saved.subtasks:
-            self.apply(c.PutSubtask(subtask))
         for job_node in saved.job_nodes:
             self.apply(c.PutJobNode(job_node))
         for schedule in saved.schedules:
@@ -276,6 +276,20 @@ class State:
     def _put_subtask(self, subtask: SubtaskRecord) -> None:
         if subtask.task_no in self.given:  # the others are of interest to clients alone
             self.subtasks.put(subtask)
+            self.node_given.setdefault(subtask.node_no, {})[subtask.task_no] = None
+
+    def _count_given(self, task: TaskRecord) -> None:
+        """Count a task that its nodes have, as after a restart."""
+        queue, held = self.queue_of(task.job_no), task.held or task.slots
+        for node_no in self._nodes_of(task):
+            queue.began(task.job_no, node_no, held)
+
+    def _nodes_of(self, task: TaskRecord) -> list[int]:
+        """The nodes that have a task, the primary's first."""
+        parts = self.subtasks.of(task.no)
+        if parts:
+            return [part.node_no for part in parts]
+        return [] if task.node_no is None else [task.node_no]
 
     def _put_job_node(self, job_node: JobNodeRecord) -> None:
         if job_node.node_no in self.nodes and job_node.job_no in self.jobs:
@@ -305,7 +319,7 @@ class State:
             and node.host in self.linked
         )
         if is_open and not queue.has_node(node.no):
-            used = sum(task.slots for task in self.given_to(node.no))
+            used = sum(task.held or task.slots for task in self.given_to(node.no))
             queue.open_node(node.no, node.slots - used, self._ahead_slots(node))
             self.hot[key] = None
         elif not is_open:
@@ -471,16 +485,17 @@ class State:
 
     def _take_back(self, task_no: int) -> None:
         task = self.given.pop(task_no)
-        self.ahead_since_us.pop(task_no, None)
+        nodes = self._nodes_of(task)
         self.subtasks.drop(task_no)
+        self.ahead_since_us.pop(task_no, None)
         del self.job_given[task.job_no][task_no]
-        if task.node_no is not None:
-            on_node = self.node_given[task.node_no]
+        key = queue_key(self.jobs[task.job_no])
+        for node_no in nodes:
+            on_node = self.node_given[node_no]
             del on_node[task_no]
             if not on_node:
-                del self.node_given[task.node_no]
-            key = queue_key(self.jobs[task.job_no])
-            self.queue(key).ended(task.job_no, task.node_no, task.slots)
+                del self.node_given[node_no]
+            self.queue(key).ended(task.job_no, node_no, task.held or task.slots)
             self.hot[key] = None
 
 

@@ -14,11 +14,13 @@ from penstock.domain.records import (
     JobRecord,
     NodeRecord,
     PoolRecord,
+    SubtaskRecord,
     TaskRecord,
     key_of,
 )
 from penstock.domain.refusals import JobNotFound, PoolNotFound, TaskNotFound
 from penstock.engine.changeset import ChangeSet
+from penstock.engine.settings import EngineSettings
 from penstock.engine.state import State
 from penstock.messages import Instruction, RemoveJob, RemoveTask, encode
 from penstock.store.contract import Store
@@ -32,8 +34,16 @@ class Turn:
     once, so the next decision of the turn sees it; the world sees it after the commit.
     """
 
-    def __init__(self, state: State, store: Store, now_us: int, random: Random) -> None:
+    def __init__(
+        self,
+        state: State,
+        store: Store,
+        now_us: int,
+        random: Random,
+        settings: EngineSettings,
+    ) -> None:
         self.state = state
+        self.settings = settings
         self.now_us = now_us
         self.random = random
         self.sends: list[tuple[int, Instruction]] = []  # node number, what to tell its host
@@ -187,6 +197,11 @@ class Turn:
                 self._current(*found[no])
         there = {no: self._tasks[no] for no in numbers if no in self._tasks}
         return {no: both for no, both in there.items() if both[0].job_no in self.state.jobs}
+
+    async def subtasks(self, task_no: int) -> Sequence[SubtaskRecord]:
+        """The parts of a multi-instance task, as its last run left them, or has them."""
+        parts = self.state.subtasks.of(task_no)
+        return parts or self._changes.subtasks_of(task_no) or await self._store.subtasks(task_no)
 
     async def existing(self, job: JobRecord, keys: Sequence[str]) -> set[str]:
         """Which of these keys the job has tasks for, as this turn has them."""

@@ -29,6 +29,7 @@ from msgspec.structs import replace
 from penstock.domain import changes as c
 from penstock.domain.states import TaskResult, TaskState
 from penstock.engine import nodes
+from penstock.engine.settings import EngineSettings
 from penstock.engine.state import State
 from penstock.engine.turn import Turn
 from penstock.store import sqlite_copy, sqlite_file
@@ -88,7 +89,7 @@ def _turn(saved: Saved, store: SqliteStore, now_us: int, first: int) -> Turn:
     """A turn of an engine that is nowhere connected, and need not know what waits."""
     state = State.restored(replace(saved, waiting=()))
     state.next_no = first
-    return Turn(state, store, now_us, Random(0))
+    return Turn(state, store, now_us, Random(0), EngineSettings(server_id=""))
 
 
 def _give_up_nodes(turn: Turn, hosts: Mapping[str, str]) -> None:

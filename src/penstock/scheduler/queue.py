@@ -31,6 +31,8 @@ class Placement(msgspec.Struct, frozen=True, gc=False):
     node_no: int
     slots: int
     ahead: bool = False  # the node has to end something first
+    nodes: tuple[int, ...] = ()
+    held: int = 0
 
 
 ANY_ROOM = 1 << 30

@@ -84,6 +84,7 @@ def task_cells(task: TaskRecord) -> tuple[object, ...]:
         task.instances,
         task.manager,
         task.held,
+        task.command_over,
     )
 
 
@@ -131,6 +132,7 @@ def task_of(cells: Any) -> TaskRecord:
         instances,
         manager,
         held,
+        command_over,
     ) = cells
     return TaskRecord(
         no=no,
@@ -169,4 +171,5 @@ def task_of(cells: Any) -> TaskRecord:
         instances=instances,
         manager=bool(manager),
         held=held,
+        command_over=bool(command_over),
     )

@@ -6,6 +6,7 @@ CREATE INDEX job_schedule ON job (schedule_no, key) WHERE schedule_no IS NOT NUL
 ALTER TABLE task ADD COLUMN instances INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE task ADD COLUMN manager INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE task ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN command_over INTEGER NOT NULL DEFAULT 0;
 
 DROP INDEX task_files;
 CREATE INDEX task_files ON task (files_until_us, node_no) WHERE files_until_us IS NOT NULL;
