@@ -74,5 +74,16 @@ def _cell(names: list[str]) -> str:
     return ", ".join(names) or "–"
 
 
+def write() -> None:
+    """Put the tables where they stand in the documents."""
+    for document, name, table in (
+        ("README.md", "operations", supported()),
+        ("docs/limits.md", "refused parts", refused_parts()),
+        ("tests/sim/README.md", "invariants", invariants()),
+    ):
+        text = (ROOT / document).read_text("utf-8")
+        (ROOT / document).write_text(text.replace(between(document, name), table), "utf-8")
+
+
 if __name__ == "__main__":
-    print(supported(), refused_parts(), invariants(), sep="\n\n")
+    write()

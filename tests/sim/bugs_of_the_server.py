@@ -12,8 +12,8 @@ from penstock.domain import changes as c
 from penstock.domain.records import JobRecord, NodeRecord, TaskRecord
 from penstock.domain.specs.task import Dependencies
 from penstock.domain.states import JOB_MOVES, JobEvent, JobState, NodeEvent, NodeState, TaskState
-from penstock.engine import engine as engine_module
 from penstock.engine import ends, jobs, links, nodes, orders, runs, why
+from penstock.engine import engine as engine_module
 from penstock.engine.engine import Engine
 from penstock.engine.links import Link
 from penstock.engine.loop import Command

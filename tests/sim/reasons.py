@@ -79,6 +79,7 @@ def _unfinished(task: TaskRecord | None) -> bool:
 
 _TESTS: Final[Mapping[str, Callable[[Case, Reason], bool]]] = {
     "JobDisabled": lambda c, _: c.job.state in (JobState.DISABLED, JobState.DISABLING),
+    "JobEnabling": lambda c, _: c.job.state is JobState.ENABLING,
     "JobEnding": lambda c, _: (
         c.job.state in (JobState.TERMINATING, JobState.COMPLETED, JobState.DELETING)
     ),

@@ -72,6 +72,8 @@ def next_on(node_id: str) -> Reason:
 def _of_job(facts: Facts) -> Iterator[Reason]:
     if facts.job_state in (JobState.DISABLED, JobState.DISABLING):
         yield Reason("JobDisabled", f"The job is {facts.job_state}.", "Enable the job.")
+    elif facts.job_state is JobState.ENABLING:
+        yield Reason("JobEnabling", "The job is enabling.", "It is active in a moment.")
     elif facts.job_state is not JobState.ACTIVE:
         yield Reason(
             "JobEnding", f"The job is {facts.job_state}.", "Nothing: the task will not run."

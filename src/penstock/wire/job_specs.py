@@ -21,6 +21,7 @@ from penstock.wire.checks import (
     metadata,
     required,
 )
+from penstock.wire.special_specs import special_tasks
 from penstock.wire.unsupported import refuse_unsupported
 
 ON_ALL_TASKS_COMPLETE: Final = ("noaction", "terminatejob")
@@ -67,6 +68,7 @@ def job_from_wire(document: bytes) -> JobSpec:
         on_task_failure=canonical(spec.on_task_failure, ON_TASK_FAILURE, "onTaskFailure")
         or "noaction",
         metadata=metadata(spec.metadata),
+        **special_tasks(spec),
     )
 
 

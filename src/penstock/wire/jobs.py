@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from penstock.domain.instants import etag_text, instant_text
-from penstock.domain.records import Counts, JobRecord
-from penstock.domain.refusals import JobNotFound
+from penstock.domain.records import Counts, JobNodeRecord, JobRecord, SpecialRun
+from penstock.domain.refusals import JobNotFound, JobPreparationTaskNotSpecified
 from penstock.wire.answers import Answer, Document, created, done, listed, one, without_none
 from penstock.wire.conditional import conditions
 from penstock.wire.job_specs import (
@@ -20,8 +20,11 @@ from penstock.wire.paging import cut, query_of
 from penstock.wire.request import Request
 from penstock.wire.shown import (
     check_expand,
+    failure_info,
     job_path,
+    node_path,
     shown_spec,
+    task_directory,
     time_or_none,
     without_secrets,
 )
@@ -118,6 +121,73 @@ async def task_counts(request: Request) -> Answer:
         "taskSlotCounts": shown_counts(counts.slots),
     }
     return one(request, "taskcounts", shown)
+
+
+async def preparation_and_release(request: Request) -> Answer:
+    """GET /jobs/{job}/jobpreparationandreleasetaskstatus"""
+    query = query_of(request, "jobpreparationandreleasetaskstatus")
+    async with request.lists:
+        job = await job_of(request)
+        if job.spec.job_preparation_task is None:
+            raise JobPreparationTaskNotSpecified
+        found = await request.service.store.list_job_nodes(job.no, query)
+        page, link = cut(request, query, found, lambda each: f"{each.no:016d}")
+        return await listed(
+            request,
+            "jobpreparationandreleasetaskstatuslist",
+            page,
+            partial(shown_job_node, request, job),
+            link,
+        )
+
+
+def shown_job_node(request: Request, job: JobRecord, job_node: JobNodeRecord) -> Document:
+    """What a job has done on a node beside its tasks."""
+    before, after = job.spec.job_preparation_task, job.spec.job_release_task
+    preparation = before.id if before else None
+    release = after.id if after else None
+    return without_none(
+        {
+            "poolId": job_node.pool_id,
+            "nodeId": job_node.node_id,
+            "nodeUrl": request.base + node_path(job_node.pool_id, job_node.node_id),
+            "jobPreparationTaskExecutionInfo": _special_run(
+                request, job, job_node, job_node.preparation, preparation, retried=True
+            ),
+            "jobReleaseTaskExecutionInfo": _special_run(
+                request, job, job_node, job_node.release, release, retried=False
+            ),
+        }
+    )
+
+
+def _special_run(
+    request: Request,
+    job: JobRecord,
+    job_node: JobNodeRecord,
+    run: SpecialRun | None,
+    task_id: str | None,
+    *,
+    retried: bool,
+) -> Document | None:
+    if run is None:
+        return None
+    directory = task_directory(job.id, task_id or "")
+    node_url = request.base + node_path(job_node.pool_id, job_node.node_id)
+    return without_none(
+        {
+            "startTime": instant_text(run.start_us),
+            "endTime": time_or_none(run.end_us),
+            "state": "running" if run.running else "completed",
+            "taskRootDirectory": directory,
+            "taskRootDirectoryUrl": f"{node_url}/files/{directory}",
+            "exitCode": run.exit_code,
+            "failureInfo": failure_info(run.failure),
+            "retryCount": run.retry_count if retried else None,
+            "lastRetryTime": time_or_none(run.last_retry_us) if retried else None,
+            "result": None if run.running else ("failure" if run.failure else "success"),
+        }
+    )
 
 
 def shown_counts(counts: Counts) -> Document:

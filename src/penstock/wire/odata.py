@@ -86,6 +86,17 @@ _COMMON: Final = (
     _time("lastModified"),
 )
 
+
+def _special(info: str) -> tuple[Property, ...]:
+    return (
+        _same(f"{info}/state"),
+        _time(f"{info}/startTime"),
+        _time(f"{info}/endTime"),
+        _number(f"{info}/exitCode"),
+        _same(f"{info}/result"),
+    )
+
+
 PROPERTIES: Final[dict[str, dict[str, Property]]] = {
     "pools": _table(
         *_COMMON,
@@ -123,6 +134,12 @@ PROPERTIES: Final[dict[str, dict[str, Property]]] = {
         ),
         "lastModifiedTime": _time("lastModified"),
     },
+    "jobpreparationandreleasetaskstatus": _table(
+        _same("poolId"),
+        _same("nodeId"),
+        *_special("jobPreparationTaskExecutionInfo"),
+        *_special("jobReleaseTaskExecutionInfo"),
+    ),
     "files": _table(Property("name", Kind.TEXT, frozenset({"startswith"}))),
     "nodecounts": _table(Property("poolId", Kind.TEXT, frozenset({"eq"}))),
     "supportedimages": _table(

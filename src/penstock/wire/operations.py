@@ -98,6 +98,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "GET",
         f"{JOB}/jobpreparationandreleasetaskstatus",
         "List job preparation and release task status",
+        jobs.preparation_and_release,
     ),
     # job schedules
     _of("POST", "/jobschedules", "Create job schedule"),

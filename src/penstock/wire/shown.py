@@ -40,6 +40,9 @@ def task_path(job_id: str, task_id: str) -> str:
 
 def task_directory(job_id: str, task_id: str) -> str:
     """Where the files of a task are, below the root directory of its node."""
+    schedule, _, number = job_id.rpartition(":")
+    if schedule and number.startswith("job-"):
+        return f"workitems/{schedule}/{number}/{task_id}"
     return f"workitems/{job_id}/job-1/{task_id}"
 
 

@@ -17,6 +17,7 @@ from penstock.domain.specs.task import (
     ExitCodeRangeMapping,
     ExitConditions,
     ExitOptions,
+    MultiInstanceSettings,
     TaskSpec,
 )
 from penstock.wire.bodies import body_of, items_of, wrong
@@ -40,6 +41,9 @@ from penstock.wire.unsupported import refuse_unsupported
 
 MOST_IN_COLLECTION: Final = 100
 MOST_SLOTS: Final = 256
+MOST_INSTANCES: Final = 10_000
+"""A pool has no more nodes of a kind."""
+
 LONGEST_DEPENDENCIES: Final = 64_000
 """Characters of all ids that one task depends on."""
 
@@ -121,15 +125,34 @@ def checked_task(spec: TaskSpec) -> TaskSpec:
         raise wrong("affinityInfo.affinityId", "", "must not be empty")
     if spec.depends_on is not None:
         _check_dependencies(spec.depends_on)
+    instances = spec.multi_instance_settings
+    if instances is not None and (spec.required_slots or 1) != 1:
+        raise wrong("requiredSlots", spec.required_slots, "must be 1 for a multi-instance task")
     return replace(
         spec,
         exit_conditions=_exit_conditions(spec.exit_conditions),
         resource_files=each(spec.resource_files, "resourceFiles", resource_file),
         output_files=each(spec.output_files, "outputFiles", output_file),
         environment_settings=environment(spec.environment_settings, "environmentSettings"),
+        multi_instance_settings=_instances(instances),
         constraints=_constraints(spec.constraints),
         required_slots=spec.required_slots or 1,
         user_identity=POOL_NONADMIN if spec.user_identity is None else identity(spec.user_identity),
+    )
+
+
+def _instances(given: MultiInstanceSettings | None) -> MultiInstanceSettings | None:
+    if given is None:
+        return None
+    name = "multiInstanceSettings"
+    check_range(given.number_of_instances, 1, MOST_INSTANCES, f"{name}.numberOfInstances")
+    check_command(given.coordination_command_line, f"{name}.coordinationCommandLine")
+    return replace(
+        given,
+        number_of_instances=given.number_of_instances or 1,
+        common_resource_files=each(
+            given.common_resource_files, f"{name}.commonResourceFiles", resource_file
+        ),
     )
 
 

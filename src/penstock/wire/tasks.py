@@ -7,9 +7,10 @@ from urllib.parse import quote
 import msgspec
 
 from penstock.domain.instants import etag_text, instant_text
-from penstock.domain.records import JobRecord, TaskRecord
+from penstock.domain.records import JobRecord, SubtaskRecord, TaskRecord
 from penstock.domain.refusals import Refusal, TaskNotFound
 from penstock.domain.specs.task import TaskSpec
+from penstock.domain.states import SubtaskState
 from penstock.wire.answers import (
     JSON_TYPE,
     Answer,
@@ -21,6 +22,7 @@ from penstock.wire.answers import (
     listed,
     many,
     one,
+    without_none,
 )
 from penstock.wire.conditional import conditions
 from penstock.wire.jobs import job_of
@@ -35,6 +37,7 @@ from penstock.wire.shown import (
     shown_spec,
     task_directory,
     task_path,
+    time_or_none,
 )
 from penstock.wire.task_specs import constraints_from_wire, task_from_wire, tasks_from_wire
 
@@ -149,9 +152,34 @@ async def reactivate_task(request: Request) -> Answer:
 
 
 async def list_subtasks(request: Request) -> Answer:
-    """GET /jobs/{job}/tasks/{task}/subtasksinfo: no task has any yet."""
-    await task_of(request)
-    return many(request, "subtasks", [])
+    """GET /jobs/{job}/tasks/{task}/subtasksinfo: the parts of it but for the primary."""
+    job, task, _ = await task_of(request)
+    parts = await request.service.store.subtasks(task.no) if task.instances else ()
+    shown = [shown_subtask(request, job, task, part) for part in parts if part.index]
+    return many(request, "subtasks", shown)
+
+
+def shown_subtask(
+    request: Request, job: JobRecord, task: TaskRecord, part: SubtaskRecord
+) -> Document:
+    """A part of a multi-instance task as clients see it."""
+    directory = f"{task_directory(job.id, task.id)}/{part.index}"
+    over = part.state is SubtaskState.COMPLETED
+    return without_none(
+        {
+            "id": part.index,
+            "nodeInfo": node_info(request, part.pool_id, part.node_id, directory),
+            "startTime": time_or_none(part.start_us),
+            "endTime": time_or_none(part.end_us),
+            "exitCode": part.exit_code,
+            "failureInfo": failure_info(part.failure),
+            "state": part.state.wire_name,
+            "stateTransitionTime": instant_text(part.state_us),
+            "previousState": part.previous_state.wire_name if part.previous_state else None,
+            "previousStateTransitionTime": time_or_none(part.previous_state_us),
+            "result": ("failure" if part.failure else "success") if over else None,
+        }
+    )
 
 
 async def explain_task(request: Request) -> Answer:
@@ -184,7 +212,8 @@ def shown_task(request: Request, job: JobRecord, task: TaskRecord, spec: bytes) 
     document.update(parts)
     document["executionInfo"] = execution_info(task)
     if task.node_id is not None and task.pool_id is not None:
-        document["nodeInfo"] = _node_info(request, job, task, task.pool_id, task.node_id)
+        directory = task_directory(job.id, task.id)
+        document["nodeInfo"] = node_info(request, task.pool_id, task.node_id, directory)
     return document
 
 
@@ -210,11 +239,9 @@ def execution_info(task: TaskRecord) -> Document:
     return info
 
 
-def _node_info(
-    request: Request, job: JobRecord, task: TaskRecord, pool_id: str, node_id: str
-) -> Document:
+def node_info(request: Request, pool_id: str, node_id: str, directory: str) -> Document:
+    """Where something runs or ran, and in which directory below the root of the node."""
     node_url = request.base + node_path(pool_id, node_id)
-    directory = task_directory(job.id, task.id)
     return {
         "affinityId": affinity_id(node_id),
         "nodeUrl": node_url,

@@ -39,12 +39,25 @@ UNSUPPORTED: Final[tuple[Part, ...]] = (
     *(Part("pool update", *part) for part in _POOL),
     *(Part("pool properties", *part) for part in _POOL if part[0].startswith("startTask")),
     *(Part("job", *part) for part in _JOB),
-    Part("job", "jobManagerTask", "job_manager_task"),
-    Part("job", "jobPreparationTask", "job_preparation_task"),
-    Part("job", "jobReleaseTask", "job_release_task"),
+    Part(
+        "job",
+        "jobManagerTask.authenticationTokenSettings",
+        "job_manager_task.authentication_token_settings",
+    ),
+    *(
+        Part("job", f"{name}.{part}", f"{attribute}.{inner}")
+        for name, attribute in (
+            ("jobManagerTask", "job_manager_task"),
+            ("jobPreparationTask", "job_preparation_task"),
+            ("jobReleaseTask", "job_release_task"),
+        )
+        for part, inner in (
+            ("containerSettings", "container_settings"),
+            ("userIdentity.username", "user_identity.username"),
+        )
+    ),
     *(Part("job update", *part) for part in _JOB),
     Part("task", "containerSettings", "container_settings"),
-    Part("task", "multiInstanceSettings", "multi_instance_settings"),
     Part("task", "authenticationTokenSettings", "authentication_token_settings"),
     Part("task", "userIdentity.username", "user_identity.username"),
 )
