@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from penstock.agent.events import Run
+from penstock.agent.layout import task_directory
 from penstock.messages import MakeNode, RunTask
 
 _KEPT: Final = ("LANG", "LANGUAGE", "TZ", "TMPDIR", "USER")
@@ -44,7 +45,13 @@ def run_environment(
     environment = {**base, "HOME": work, **run.order.environment, **of_node}
     environment["AZ_BATCH_TASK_DIR"] = directory
     environment["AZ_BATCH_TASK_WORKING_DIR"] = work
-    if isinstance(run.order, RunTask):
-        environment["AZ_BATCH_JOB_ID"] = run.order.job_id
-        environment["AZ_BATCH_TASK_ID"] = run.order.task_id
+    order = run.order
+    if isinstance(order, RunTask):
+        environment["AZ_BATCH_JOB_ID"] = order.job_id
+        environment["AZ_BATCH_TASK_ID"] = order.task_id
+        root = of_node["AZ_BATCH_NODE_ROOT_DIR"]
+        if order.preparation_id is not None:
+            prepared = f"{root}/{task_directory(order.job_id, order.preparation_id)}"
+            environment["AZ_BATCH_JOB_PREP_DIR"] = prepared
+            environment["AZ_BATCH_JOB_PREP_WORKING_DIR"] = f"{prepared}/wd"
     return environment
