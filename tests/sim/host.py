@@ -25,7 +25,7 @@ from penstock.agent.clock import _TOLERATED_US
 from penstock.agent.core import AgentCore
 from penstock.agent.events import Action, Event, Run, RunKey
 from penstock.agent.journal import Journal
-from penstock.agent.layout import task_directory
+from penstock.agent.layout import run_directory
 from penstock.agent.ledger import BegunRun, Saved, SavedNode
 from penstock.messages import (
     PROTOCOL,
@@ -574,5 +574,5 @@ def _root(node: MakeNode) -> str:
 
 def _directory(run: Run) -> str:
     if isinstance(run.order, RunTask):
-        return f"{_root(run.node)}/{task_directory(run.order.job_id, run.order.task_id)}"
+        return f"{_root(run.node)}/{run_directory(run.order)}"
     return f"{_root(run.node)}/startup"

@@ -13,7 +13,17 @@ from random import Random
 from typing import Protocol
 
 from penstock.agent import failures
-from penstock.agent.events import Event, Exited, Run, RunKey, SpawnBusy, SpawnFailed, TooLate
+from penstock.agent.events import (
+    Coordinated,
+    Event,
+    Exited,
+    Run,
+    RunKey,
+    SpawnBusy,
+    SpawnFailed,
+    TooLate,
+)
+from penstock.messages import RunTask
 
 
 class Ledger(Protocol):
@@ -34,6 +44,9 @@ class Process:
         self.directory = directory
         self.exit_code: int | None = None
         self.by_itself = False  # it ended, and was not ended
+        self.lingers = isinstance(run.order, RunTask) and run.order.lingers
+        self.asked = False  # to end
+        self.left = False  # it ended well, and something of it stays until that is asked to end
         self.end: asyncio.TimerHandle
 
     @property
@@ -110,6 +123,10 @@ class Machine:
     def _reaped(self, process: Process, parent: Callable[[Event], None]) -> None:
         if self._emit == parent:
             assert process.exit_code is not None
+            if process.lingers and process.exit_code == 0 and not process.asked:
+                process.left = True
+                parent(Coordinated(process.key))
+                return
             del self._by_key[process.key]
             parent(Exited(process.key, process.exit_code))
 
@@ -118,10 +135,14 @@ class Machine:
         process = self._by_key.get(key)
         if process is None:
             return
+        if process.left:
+            self._sweep_soon(process, 0.3)
+            return
         if not process.alive:
             assert self._emit is not None
             self._emit(TooLate(key))
             return
+        process.asked = True
         words = process.run.order.command_line.split()
         if "stubborn" not in words:
             self._end_soon(process, 0 if "polite" in words else 143)
@@ -129,8 +150,22 @@ class Machine:
     def kill(self, key: RunKey) -> None:
         """Send SIGKILL."""
         process = self._by_key.get(key)
-        if process is not None:
-            self._end_soon(process, 137)
+        if process is None:
+            return
+        if process.left:
+            self._sweep_soon(process, 0.002)
+            return
+        process.asked = True
+        self._end_soon(process, 137)
+
+    def _sweep_soon(self, process: Process, mean_s: float) -> None:
+        """End what a run left that lingered."""
+        parent = self._emit
+        if parent is not None and not process.asked:
+            process.asked = True
+            asyncio.get_running_loop().call_later(
+                self._random.expovariate(1 / mean_s), self._reaped, process, parent
+            )
 
     def _end_soon(self, process: Process, exit_code: int) -> None:
         mean_s = 0.002 if exit_code == 137 else 0.3

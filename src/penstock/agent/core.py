@@ -20,6 +20,7 @@ from penstock.agent import failures
 from penstock.agent.events import (
     Action,
     ClearNode,
+    Coordinated,
     Event,
     Exited,
     Forget,
@@ -50,7 +51,7 @@ from penstock.agent.events import (
     Upload,
     Uploaded,
 )
-from penstock.agent.layout import job_directory, task_directory
+from penstock.agent.layout import job_directory, run_directory, task_directory
 from penstock.agent.ledger import Ledger, Saved
 from penstock.agent.patterns import wanted_after
 from penstock.domain.records import Failure
@@ -71,7 +72,9 @@ from penstock.messages import (
     RunTask,
     StartTaskBegan,
     StartTaskEnded,
+    StartTaskOrder,
     TaskBegan,
+    TaskCoordinated,
     TaskEnded,
     Welcome,
 )
@@ -102,10 +105,12 @@ class _Active:
 
     __slots__ = (
         "cause",
+        "coordinated_us",
         "deadline_us",
         "exit_code",
         "failure",
         "holds",
+        "missed",
         "run",
         "silent",
         "stage",
@@ -120,6 +125,8 @@ class _Active:
         self.deadline_us = deadline_us  # of the wall clock
         self.wake_us: int | None = None  # the only entry of the heap that counts
         self.cause: Cause | None = None
+        self.missed: Cause | None = None  # came too late for the process, not for what it left
+        self.coordinated_us: int | None = None  # since when it lingers
         self.exit_code: int | None = None
         self.failure: Failure | None = None
         self.holds = 0
@@ -168,6 +175,7 @@ class AgentCore:
         self._handlers: dict[type, Callable[[Any, int], list[Action]]] = {
             RunTask: self._run_task,
             Exited: self._exited,
+            Coordinated: self._coordinated,
             Confirm: self._confirm,
             KillTask: self._kill_task,
             ReturnTask: self._return_task,
@@ -239,6 +247,8 @@ class AgentCore:
                 active.deadline_us += by_us
             if active.wake_us is not None:
                 active.wake_us += by_us
+            if active.coordinated_us is not None:
+                active.coordinated_us += by_us
         self._rebuild_heap()
 
     def attempts(self) -> tuple[tuple[int, int], ...]:
@@ -268,7 +278,7 @@ class AgentCore:
         active = self._active.get(key)
         if active is not None:
             active.silent = False
-            return []
+            return [] if active.coordinated_us is None else [self._send_coordinated(active)]
         waiting = self._waiting.get(key.number)
         if waiting is not None and waiting.key == key:
             return []
@@ -334,7 +344,7 @@ class AgentCore:
         if active.deadline_us is not None:
             self._wake(active, active.deadline_us)
         actions: list[Action] = [self._send(self._began(active))] if _is_ahead(run) else []
-        if order.resource_files:
+        if _has_files(order):
             active.stage = Stage.PREPARING
             return [*actions, Prepare(run)]
         return [*actions, Spawn(run, fresh=run.key.number > 0, start_us=now_us)]
@@ -357,7 +367,7 @@ class AgentCore:
         return self._spawn(active)
 
     def _spawn(self, active: _Active) -> list[Action]:
-        fresh = active.run.key.number > 0 and not active.run.order.resource_files
+        fresh = active.run.key.number > 0 and not _has_files(active.run.order)
         active.stage = Stage.RUNNING
         return [Spawn(active.run, fresh=fresh, start_us=active.start_us)]
 
@@ -408,6 +418,27 @@ class AgentCore:
             active.wake_us = None
             return [Upload(active.run, failed)]
         return self._over(active, now_us)
+
+    def _coordinated(self, event: Coordinated, now_us: int) -> list[Action]:
+        active = self._active.get(event.key)
+        if active is None or active.stage is not Stage.RUNNING:
+            return []
+        active.exit_code = 0
+        active.coordinated_us = now_us
+        actions = [] if active.silent else [self._send_coordinated(active)]
+        if active.missed is None:
+            return actions
+        return actions + self._end(active, active.missed, now_us)
+
+    def _send_coordinated(self, active: _Active) -> Action:
+        assert active.coordinated_us is not None
+        told = TaskCoordinated(
+            report=self._ledger.number(),
+            task_no=active.run.key.number,
+            attempt=active.run.key.attempt,
+            at_us=active.coordinated_us,
+        )
+        return self._send(told)
 
     def _uploaded(self, event: Uploaded, now_us: int) -> list[Action]:
         active = self._active.get(event.key)
@@ -487,9 +518,16 @@ class AgentCore:
         return [Kill(key) if force else Terminate(key)]
 
     def _too_late(self, event: TooLate, now_us: int) -> list[Action]:  # noqa: ARG002
-        """It ended by itself before our signal, so its own end is what we report."""
+        """It ended by itself before our signal, so its own end is what we report.
+
+        But what a run leaves that lingers is to end all the same.
+        """
         active = self._active.get(event.key)
-        if active is not None and active.cause in (Cause.KILLED, Cause.WALL_CLOCK):
+        if active is None:
+            return []
+        if _lingers(active.run):
+            active.missed = active.cause
+        if active.cause in (Cause.KILLED, Cause.WALL_CLOCK) or active.missed is not None:
             active.cause = None
             active.deadline_us = None
         return []
@@ -575,8 +613,16 @@ class AgentCore:
     # --- directories to remove -----------------------------------------------------------------
 
     def _remove_task(self, order: RemoveTask, now_us: int) -> list[Action]:
+        """Of a multi-instance task several runs, each with a number of its own, live there."""
         path = task_directory(order.job_id, order.task_id)
-        return self._remove(order, path, lambda task: task.task_no == order.task_no, now_us)
+        job, name = order.job_id.lower(), order.task_id.lower()
+
+        def concerned(task: RunTask) -> bool:
+            return task.task_no == order.task_no or (
+                task.task_id.lower() == name and task.job_id.lower() == job
+            )
+
+        return self._remove(order, path, concerned, now_us)
 
     def _remove_job(self, order: RemoveJob, now_us: int) -> list[Action]:
         job, path = order.job_id.lower(), job_directory(order.job_id)
@@ -628,7 +674,7 @@ class AgentCore:
         order = self._active[key].run.order
         if not isinstance(order, RunTask) or order.task_no < action.chore:
             return False
-        return f"{task_directory(order.job_id, order.task_id)}/".startswith(f"{action.path}/")
+        return f"{run_directory(order)}/".startswith(f"{action.path}/")
 
     def _chore_done(self, chore: int) -> Action:
         return self._send(ChoreDone(report=self._ledger.number(), chore=chore))
@@ -866,6 +912,19 @@ def _is_ahead(run: Run) -> bool:
     return isinstance(run.order, RunTask) and run.order.ahead
 
 
+def _lingers(run: Run) -> bool:
+    return isinstance(run.order, RunTask) and run.order.lingers
+
+
+def _has_files(order: RunTask | StartTaskOrder) -> bool:
+    """Whether files are to be fetched first; those of a gang are there when a run joins."""
+    if order.resource_files:
+        return True
+    if not isinstance(order, RunTask) or order.gang is None:
+        return False
+    return bool(order.gang.files) and not order.joins
+
+
 def _slots(run: Run) -> int:
     """The slots that a run takes; a start task takes none."""
     return run.order.slots if isinstance(run.order, RunTask) else 0
@@ -882,7 +941,7 @@ def _fit(node: _Node) -> bool:
 def _why(active: _Active) -> Failure | None:
     """Why the run counts as failed, or None. A bad exit code outweighs a failed upload."""
     if active.cause is Cause.KILLED:
-        return failures.ended_by_user()
+        return None if active.coordinated_us is not None else failures.ended_by_user()
     if active.cause is Cause.WALL_CLOCK:
         assert isinstance(active.run.order, RunTask)
         return failures.wall_clock(active.run.order.wall_clock_us or 0)

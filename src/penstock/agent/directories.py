@@ -16,7 +16,7 @@ from threading import Event
 from typing import Final
 
 from penstock.agent import log
-from penstock.agent.layout import NODE_DIRECTORIES, task_directory
+from penstock.agent.layout import NODE_DIRECTORIES, run_directory, task_directory
 from penstock.messages import MakeNode, RunTask, StartTaskOrder
 
 _TRASH: Final = ".trash"  # of the host, beside the pools
@@ -41,6 +41,10 @@ class Directories:
         """The directory that holds the run's ``stdout.txt`` and ``wd``."""
         if isinstance(order, StartTaskOrder):
             return f"{self.node_root(node)}/startup"
+        return f"{self.node_root(node)}/{run_directory(order)}"
+
+    def task_directory(self, node: MakeNode, order: RunTask) -> str:
+        """The directory that the task has on the node, also where it runs a subtask."""
         return f"{self.node_root(node)}/{task_directory(order.job_id, order.task_id)}"
 
     def make_node(self, node: MakeNode) -> None:
@@ -49,8 +53,23 @@ class Directories:
         for name in NODE_DIRECTORIES:
             os.makedirs(f"{root}/{name}", mode=_MODE, exist_ok=True)
 
-    def make_task(self, directory: str) -> None:
-        """Make a task's directory and its ``wd``, new and empty. Raises OSError."""
+    def make_run(self, node: MakeNode, order: RunTask, directory: str) -> None:
+        """Make the directory of a run and its ``wd``. Raises OSError.
+
+        They are new and empty, with all of the task's directory, but for a run that joins:
+        it finds what the run that lingers there has made.
+        """
+        if order.joins:
+            os.makedirs(directory + "/wd", _MODE, exist_ok=True)
+            return
+        if order.gang is None or order.gang.index == 0:
+            self._make_new(directory)
+        else:
+            self._make_new(self.task_directory(node, order))
+            os.mkdir(directory, _MODE)
+        os.mkdir(directory + "/wd", _MODE)
+
+    def _make_new(self, directory: str) -> None:
         try:
             os.mkdir(directory, _MODE)
         except FileNotFoundError:
@@ -58,7 +77,6 @@ class Directories:
         except FileExistsError:
             self.discard(directory)
             os.mkdir(directory, _MODE)
-        os.mkdir(directory + "/wd", _MODE)
 
     def discard(self, path: str) -> asyncio.Future[None]:
         """Take a tree out of the way at once; the future is done when it is removed."""

@@ -7,9 +7,10 @@ from typing import Final
 
 from penstock.agent.events import Run
 from penstock.agent.layout import task_directory
-from penstock.messages import MakeNode, RunTask
+from penstock.messages import Gang, MakeNode, RunTask
 
 _KEPT: Final = ("LANG", "LANGUAGE", "TZ", "TMPDIR", "USER")
+_GANG_PORT: Final = 6000  # of the primary
 _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -54,4 +55,22 @@ def run_environment(
             prepared = f"{root}/{task_directory(order.job_id, order.preparation_id)}"
             environment["AZ_BATCH_JOB_PREP_DIR"] = prepared
             environment["AZ_BATCH_JOB_PREP_WORKING_DIR"] = f"{prepared}/wd"
+        if order.gang is not None:
+            shared = f"{root}/{task_directory(order.job_id, order.task_id)}"
+            environment.update(_gang_environment(order.gang, shared))
     return environment
+
+
+def _gang_environment(gang: Gang, shared: str) -> dict[str, str]:
+    """What the primary and the subtasks of a multi-instance task are told of each other."""
+    sizes = " ".join(
+        f"{address} {cores}" for address, cores in zip(gang.addresses, gang.cores, strict=True)
+    )
+    return {
+        "AZ_BATCH_NODE_LIST": ";".join(gang.addresses),
+        "AZ_BATCH_HOST_LIST": ",".join(gang.addresses),
+        "AZ_BATCH_MASTER_NODE": f"{gang.addresses[0]}:{_GANG_PORT}",
+        "AZ_BATCH_IS_CURRENT_NODE_MASTER": "true" if gang.index == 0 else "false",
+        "AZ_BATCH_TASK_SHARED_DIR": shared,
+        "CCP_NODES": f"{len(gang.addresses)} {sizes}",
+    }

@@ -81,11 +81,18 @@ class SpawnBusy(_Value, frozen=True):
 class Exited(_Value, frozen=True):
     """The process ended with this code (128 and the signal's number, if by one).
 
-    Of a task nothing runs any more; of a start task, background processes may.
+    Of a task nothing runs any more; of a start task, background processes may. One that
+    lingers is told of only when nothing of it runs, or when its code is not 0.
     """
 
     key: RunKey
     exit_code: int
+
+
+class Coordinated(_Value, frozen=True):
+    """The process of a run that lingers exited with 0; what it left runs on."""
+
+    key: RunKey
 
 
 class TooLate(_Value, frozen=True):
@@ -126,6 +133,7 @@ Event = (
     | SpawnFailed
     | SpawnBusy
     | Exited
+    | Coordinated
     | TooLate
     | Overrun
     | Uploaded
@@ -157,7 +165,11 @@ class Prepare(_Value, frozen=True):
 class Spawn(_Value, frozen=True):
     """Start the run's process, making its directories first when `fresh`.
 
-    Answered by `SpawnFailed` or `SpawnBusy`, or in time by `Exited`.
+    A run that joins uses the directory of the one that lingers there, and its output is
+    appended to that one's files.
+
+    Answered by `SpawnFailed` or `SpawnBusy`, or in time by `Exited`; of a run that lingers
+    `Coordinated` comes before.
     """
 
     run: Run

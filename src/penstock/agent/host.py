@@ -334,8 +334,9 @@ class NodeHost:
         run = action.run
         directory = self._directories.run_directory(run.node, run.order)
         if action.fresh:
+            assert isinstance(run.order, RunTask)
             try:
-                self._directories.make_task(directory)
+                self._directories.make_run(run.node, run.order, directory)
             except OSError as error:
                 self._queue.append(events.SpawnFailed(run.key, _directory_failure(error)))
                 return
@@ -410,11 +411,16 @@ class NodeHost:
 
     async def _prepare(self, run: Run) -> Event:
         directory = self._directories.run_directory(run.node, run.order)
+        order = run.order
         try:
-            if isinstance(run.order, RunTask):
-                self._directories.make_task(directory)
+            if isinstance(order, RunTask):
+                self._directories.make_run(run.node, order, directory)
+                if order.gang is not None and not order.joins:
+                    shared = self._directories.task_directory(run.node, order)
+                    gang = order.gang
+                    await self._downloads.fetch(gang.files, shared, gang.container_urls)
             await self._downloads.fetch(
-                run.order.resource_files, f"{directory}/wd", run.order.container_urls
+                order.resource_files, f"{directory}/wd", order.container_urls
             )
         except OSError as error:
             return events.PrepareFailed(run.key, _directory_failure(error))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from penstock.messages import RunTask
+
 NODE_DIRECTORIES: Final = (
     "applications",
     "fsmounts",
@@ -29,3 +31,11 @@ def job_directory(job_id: str) -> str:
 def task_directory(job_id: str, task_id: str) -> str:
     """The directory of a task's ``stdout.txt`` and ``wd``."""
     return f"{job_directory(job_id)}/{task_id}"
+
+
+def run_directory(order: RunTask) -> str:
+    """That of the task, or below it with its number that of a subtask."""
+    directory = task_directory(order.job_id, order.task_id)
+    if order.gang is None or order.gang.index == 0:
+        return directory
+    return f"{directory}/{order.gang.index}"

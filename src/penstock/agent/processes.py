@@ -19,9 +19,19 @@ from typing import Any, Final
 from penstock.agent import failures, log, strays
 from penstock.agent.brands import Brands, brand_of
 from penstock.agent.commands import Programs, split
-from penstock.agent.events import Event, Exited, Run, RunKey, SpawnBusy, SpawnFailed, TooLate
+from penstock.agent.events import (
+    Coordinated,
+    Event,
+    Exited,
+    Run,
+    RunKey,
+    SpawnBusy,
+    SpawnFailed,
+    TooLate,
+)
 from penstock.agent.ledger import BegunRun
 from penstock.domain.records import Failure
+from penstock.messages import RunTask
 
 _BUSY: Final = (errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE)
 _MISSING: Final = (errno.ENOENT, errno.ENOTDIR)
@@ -35,6 +45,8 @@ _DEFAULTED: Final = (
     signal.SIGCHLD,
 )
 _OUTPUT: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_JOINED: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+_LINGERS: Final = _JOINED | os.O_TRUNC  # what is left writes on, beside the run that joins
 _INPUT: Final = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
 _FIRST_LOOK_S: Final = 0.005
 _LONGEST_LOOK_S: Final = 0.5
@@ -44,15 +56,29 @@ _TICKS_LATE: Final = 300  # `BegunRun.ticks` is read this much after the start, 
 class _Leader:
     """The process of a run, and what may still run of it."""
 
-    __slots__ = ("asked", "brand", "directory", "exit_code", "key", "pid", "polite")
+    __slots__ = (
+        "asked",
+        "brand",
+        "directory",
+        "exit_code",
+        "key",
+        "left",
+        "lingers",
+        "pid",
+        "polite",
+        "swept",
+    )
 
-    def __init__(self, key: RunKey, pid: int, directory: str, brand: int) -> None:
+    def __init__(self, key: RunKey, pid: int, directory: str, brand: int, *, lingers: bool) -> None:
         self.brand = brand
         self.key = key
         self.pid = pid
         self.directory = directory
         self.asked = False  # to end, by us
         self.polite = False  # it was asked and may take its time
+        self.lingers = lingers  # what it leaves may stay after a good end
+        self.left = False  # it did end well, and what it left stays until it is asked
+        self.swept = False  # what it left is being looked for
         self.exit_code: int | None = None
 
 
@@ -103,14 +129,15 @@ class Processes:
             return SpawnFailed(run.key, _launch_failed("The command line is empty"))
         brand = self._brands.wear(run.node.node_no, start=run.key.number < 0)
         try:
-            pid = self._start(words, directory, environment)
+            pid = self._start(words, directory, environment, _output_flags(run))
         except OSError as error:
             if error.errno in _BUSY:
                 return SpawnBusy(run.key)
             return SpawnFailed(run.key, _spawn_failure(error, words[0]))
         except ValueError as error:  # a NUL, or a name of a variable that cannot be one
             return SpawnFailed(run.key, _launch_failed(str(error)))
-        leader = _Leader(run.key, pid, directory, brand)
+        lingers = isinstance(run.order, RunTask) and run.order.lingers
+        leader = _Leader(run.key, pid, directory, brand, lingers=lingers)
         self._by_pid[pid] = self._by_key[run.key] = leader
         self._idle.clear()
         return pid
@@ -120,19 +147,21 @@ class Processes:
         os.chdir("/")
         self._brands.shed()
 
-    def _start(self, words: list[str], directory: str, environment: Mapping[str, str]) -> int:
+    def _start(
+        self, words: list[str], directory: str, environment: Mapping[str, str], output: int
+    ) -> int:
         os.chdir(directory + "/wd")
         actions = (
             _INPUT,
-            (os.POSIX_SPAWN_OPEN, 1, directory + "/stdout.txt", _OUTPUT, 0o644),
-            (os.POSIX_SPAWN_OPEN, 2, directory + "/stderr.txt", _OUTPUT, 0o644),
+            (os.POSIX_SPAWN_OPEN, 1, directory + "/stdout.txt", output, 0o644),
+            (os.POSIX_SPAWN_OPEN, 2, directory + "/stderr.txt", output, 0o644),
         )
         path = environment.get("PATH", "")
         try:
             program = self._programs.find(words[0], path)
         except OSError:
             for name in ("stdout.txt", "stderr.txt"):  # they are there, however a task fails
-                os.close(os.open(f"{directory}/{name}", _OUTPUT, 0o644))
+                os.close(os.open(f"{directory}/{name}", output, 0o644))
             raise
         try:
             return _posix_spawn(program, words, environment, actions)
@@ -146,13 +175,21 @@ class Processes:
         return _posix_spawn(program, words, environment, actions)
 
     def running(self) -> list[tuple[RunKey, str]]:
-        """The runs whose process has not ended, with their directories."""
-        return [(one.key, one.directory) for one in self._by_pid.values()]
+        """The runs that write as they like, with their directories."""
+        return [
+            (one.key, one.directory)
+            for one in self._by_key.values()
+            if one.exit_code is None or one.left
+        ]
 
     def terminate(self, key: RunKey) -> None:
         """Ask the session of a run to end, unless it has ended by itself."""
         leader = self._by_key.get(key)
         if leader is None:
+            return
+        if leader.left:
+            leader.asked = leader.polite = True
+            self._start_sweep(leader)
             return
         if leader.exit_code is not None or _has_exited(leader.pid):
             self._emit(TooLate(key))
@@ -168,12 +205,16 @@ class Processes:
             leader.asked, leader.polite = True, False
             if leader.exit_code is None:
                 _signal_group(leader.pid, signal.SIGKILL)
+            elif leader.left:
+                self._start_sweep(leader)
 
     async def end_all(self, root: str, grace_s: float, most_s: float) -> None:
         """End all runs and all that belongs to a node below `root`."""
         for leader in self._by_pid.values():
             _signal_group(leader.pid, signal.SIGTERM)
             _signal_group(leader.pid, signal.SIGCONT)
+        for leader in [leader for leader in self._by_key.values() if leader.left]:
+            self.terminate(leader.key)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), grace_s)
         for leader in list(self._by_key.values()):
@@ -209,14 +250,24 @@ class Processes:
         if leader.key.number < 0 and not leader.asked:
             self._gone(leader)  # the background processes of a start task may stay
             return
+        if leader.lingers and leader.exit_code == 0 and not leader.asked:
+            leader.left = True
+            self._emit(Coordinated(leader.key))
+            return
         signal_no = 0 if leader.polite else signal.SIGKILL
         alive = leader.pid not in self._by_pid and _signal_group(leader.pid, signal_no)
         if alive or owners is None or not owners.isdisjoint((leader.brand, leader.directory, None)):
-            sweep = asyncio.ensure_future(self._sweep(leader))
-            self._sweeps.add(sweep)
-            sweep.add_done_callback(self._sweeps.discard)
+            self._start_sweep(leader)
         else:
             self._gone(leader)
+
+    def _start_sweep(self, leader: _Leader) -> None:
+        if leader.swept:
+            return
+        leader.swept = True
+        sweep = asyncio.ensure_future(self._sweep(leader))
+        self._sweeps.add(sweep)
+        sweep.add_done_callback(self._sweeps.discard)
 
     def _gone(self, leader: _Leader) -> None:
         assert leader.exit_code is not None
@@ -226,10 +277,16 @@ class Processes:
         self._emit(Exited(leader.key, leader.exit_code))
 
     async def _sweep(self, leader: _Leader) -> None:
-        """End what outlived its leader, looking again until nothing is left."""
+        """End what outlived its leader, looking again until nothing is left.
+
+        After a linger the number of the session may have gone to others, so that only brand
+        and environment tell what is to end.
+        """
         belongs = strays.of_task(leader.directory, leader.brand, self._brands)
-        hunt = _Hunt(belongs, (leader.pid,))
+        hunt = _Hunt(belongs, () if leader.left else (leader.pid,))
         while await hunt.look(frozenset(self._by_pid)):
+            if leader.left and leader.polite:
+                hunt.ask()
             await hunt.strike(gently=leader.polite)
         self._gone(leader)
 
@@ -259,6 +316,13 @@ class Processes:
         if not brand:
             return strays.task_directory_of(pid)
         return brand if self._brands.is_ours(brand) else None
+
+
+def _output_flags(run: Run) -> int:
+    order = run.order
+    if not isinstance(order, RunTask) or order.gang is None:
+        return _OUTPUT
+    return _JOINED if order.joins else _LINGERS
 
 
 def _posix_spawn(
@@ -368,6 +432,7 @@ class _Hunt:
         self._belongs = belongs
         self._sessions = sessions
         self._known: set[int] = set()
+        self._asked: set[int] = set()
         self._pause_s = _FIRST_LOOK_S
         self.found: list[int] = []
 
@@ -375,6 +440,13 @@ class _Hunt:
         """Say whether anything is left."""
         self.found = await asyncio.to_thread(strays.gather, self._belongs, self._sessions, spared)
         return bool(self.found)
+
+    def ask(self) -> None:
+        """Ask those to end that were not asked before."""
+        new = set(self.found) - self._asked
+        _signal_each(new, signal.SIGTERM)
+        _signal_each(new, signal.SIGCONT)
+        self._asked |= new
 
     async def strike(self, *, gently: bool = False) -> None:
         """Kill, or stop, what was found; `gently` only waits for it."""

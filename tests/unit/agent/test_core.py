@@ -23,6 +23,7 @@ from penstock.messages import (
     ChoreDone,
     Confirm,
     DropNode,
+    Gang,
     KillTask,
     MakeNode,
     NodeBroken,
@@ -37,6 +38,7 @@ from penstock.messages import (
     StartTaskEnded,
     StartTaskOrder,
     TaskBegan,
+    TaskCoordinated,
     TaskEnded,
     Welcome,
 )
@@ -526,3 +528,97 @@ def test_a_chore_is_not_done_again_either_when_the_server_has_heard_of_it() -> N
     told(RemoveTask(chore=7, node_no=1, task_no=5, job_id="j", task_id="t"))
     assert [done.chore for done in told.reports(ChoreDone)] == [7, 7]
     assert told.core.attempts() == ((5, 2),)
+
+
+# --- multi-instance tasks ----------------------------------------------------------------------
+
+
+def gang(index: int = 0, files: tuple[ResourceFile, ...] = ()) -> Gang:
+    return Gang(index=index, addresses=("127.1.0.1", "127.1.0.2"), cores=(1, 1), files=files)
+
+
+def test_a_run_that_lingers_is_at_work_until_it_is_killed() -> None:
+    told = Told()
+    told(order(gang=gang(), lingers=True), 10)
+    told(events.Coordinated(KEY), 30)
+    assert [(one.task_no, one.at_us) for one in told.reports(TaskCoordinated)] == [(5, 30)]
+    assert told.core.attempts() == ((5, 1),)
+    told(order(gang=gang(), lingers=True), 40)
+    first, again = told.reports(TaskCoordinated)
+    assert again.report > first.report
+    assert again.at_us == 30
+    assert told(kill(), 50) == [events.Terminate(KEY)]
+    assert told(events.Tick(), 50 + GRACE_US) == [events.Kill(KEY)]
+    told(events.Exited(KEY, 0), 60)
+    end = told.end()
+    assert (end.exit_code, end.failure, end.killed) == (0, None, True)
+
+
+def test_a_coordination_that_is_killed_has_not_succeeded() -> None:
+    told = Told()
+    told(order(gang=gang(), lingers=True))
+    told(kill())
+    told(events.Exited(KEY, 0))
+    assert (told.end().failure, told.end().killed) == (failure("TaskEnded"), True)
+    assert told.reports(TaskCoordinated) == []
+
+
+def test_a_kill_too_late_for_a_coordination_ends_what_it_left() -> None:
+    told = Told()
+    told(order(gang=gang(), lingers=True))
+    told(kill())
+    told(events.TooLate(KEY))
+    actions = told(events.Coordinated(KEY))
+    assert [type(action) for action in actions] == [events.Send, events.Terminate]
+    told(events.Exited(KEY, 0))
+    assert (told.end().failure, told.end().killed) == (None, True)
+
+
+def test_a_kill_too_late_for_a_coordination_that_failed_is_no_kill() -> None:
+    told = Told()
+    told(order(gang=gang(), lingers=True))
+    told(kill())
+    told(events.TooLate(KEY))
+    told(events.Exited(KEY, 4))
+    assert (told.end().exit_code, told.end().killed) == (4, False)
+
+
+def test_a_linger_ends_with_its_wall_clock() -> None:
+    told = Told()
+    told(order(gang=gang(), lingers=True, wall_clock_us=1_000))
+    told(events.Coordinated(KEY), 10)
+    assert told.core.due_us() == 1_000
+    assert told(events.Tick(), 1_000) == [events.Terminate(KEY)]
+    told(events.Exited(KEY, 0), 1_001)
+    why = told.end().failure
+    assert why is not None
+    assert "maximum execution time" in why.details[0].value
+
+
+def test_the_files_of_a_gang_come_first_but_not_when_a_run_joins() -> None:
+    told = Told()
+    assert isinstance(told(order(gang=gang(1, FILES), lingers=True))[0], events.Prepare)
+    joins = order(6, gang=gang(0, FILES), joins=True)
+    assert isinstance(told(joins)[0], events.Spawn)
+
+
+def test_runs_with_other_numbers_hold_the_directory_of_their_task() -> None:
+    told = Told()
+    told(order(5, gang=gang(), lingers=True))
+    told(events.Coordinated(KEY))
+    told(order(6, gang=gang(), joins=True))
+    remove = RemoveTask(chore=70, node_no=1, task_no=4, job_id="J", task_id="T")
+    assert told(remove) == [events.Kill(KEY), events.Kill(RunKey(6, 1))]
+    assert not any(isinstance(one, events.RemoveTree) for one in told(events.Exited(KEY, 0)))
+    actions = told(events.Exited(RunKey(6, 1), 137))
+    assert isinstance(actions[-1], events.RemoveTree)
+
+
+def test_a_run_without_slots_begins_on_a_node_that_is_full() -> None:
+    told = Told()
+    told(order(5))
+    [spawn] = told(order(6, slots=0))
+    assert isinstance(spawn, events.Spawn)
+    told(order(7, ahead=True))
+    told(events.Exited(KEY, 0))
+    assert [began.task_no for began in told.reports(TaskBegan)] == [7]
