@@ -24,6 +24,7 @@ from penstock.messages import (
     ChoreDone,
     Confirm,
     DropNode,
+    Gang,
     KillTask,
     MakeNode,
     NodeGone,
@@ -33,6 +34,7 @@ from penstock.messages import (
     RunTask,
     StartTaskOrder,
     TaskBegan,
+    TaskCoordinated,
     TaskEnded,
     Welcome,
 )
@@ -65,6 +67,9 @@ class World:
         self.chores_done: set[int] = set()
         self.dropped: set[int] = set()
         self.gone: set[int] = set()
+        self.lingering: set[RunKey] = set()  # what is left of them runs on
+        self.coordinated: set[RunKey] = set()  # and that was said
+        self.boots: defaultdict[int, int] = defaultdict(int)
         self.numbers: list[int] = []
         self.choice = 0
         self.do(self.core.restore(0))
@@ -79,10 +84,16 @@ class World:
     def carry_out(self, action: Action) -> None:
         match action:
             case events.MakeDirectories(node):
-                self.due.append(events.NodeMade(node.node_no, "127.1.0.1"))
+                self.due.append(events.NodeMade(node.node_no, "127.1.0.1", node.boot))
+            case events.Reboot(node):
+                assert not self.at_work_on(node), "a node is booted while it works"
+                self.due.append(
+                    events.NodeFailed(node.node_no, failure("DiskFull"), node.boot)
+                    if self.choice % 5 == 0
+                    else events.NodeMade(node.node_no, "127.1.0.1", node.boot)
+                )
             case events.ClearNode(node):
-                held = [key for key, run in self.at_work.items() if run.node is node]
-                assert not held, "a node is cleared while it works"
+                assert not self.at_work_on(node), "a node is cleared while it works"
                 self.due.append(events.NodeCleared(node.node_no))
             case events.Prepare(run):
                 self.begin(run)
@@ -97,13 +108,16 @@ class World:
                     (
                         events.SpawnBusy(run.key),
                         events.SpawnFailed(run.key, failure("CommandProgramNotFound")),
-                        events.Exited(run.key, 0),
+                        self.good_end(run),
                         events.Exited(run.key, 1),
                     )[self.choice % 4]
                 )
             case events.Upload(run):
                 self.begin(run)
                 self.due.append(events.Uploaded(run.key, None))
+            case events.Terminate(key) | events.Kill(key) if key in self.lingering:
+                self.lingering.discard(key)
+                self.due.append(events.Exited(key, 0))
             case events.Terminate(key):
                 if self.choice % 5 == 0:
                     self.due.insert(0, events.TooLate(key))
@@ -119,6 +133,9 @@ class World:
                     key = RunKey(report.task_no, report.attempt)
                     assert key not in self.at_work, "reported as over while at work"
                     self.ended[key].append(report)
+                    assert not report.killed or report.failure or key in self.coordinated
+                elif isinstance(report, TaskCoordinated):
+                    self.coordinated.add(RunKey(report.task_no, report.attempt))
                 elif isinstance(report, TaskBegan):
                     self.said_begun.add(RunKey(report.task_no, report.attempt))
                 elif isinstance(report, ChoreDone):
@@ -127,6 +144,14 @@ class World:
                     self.gone.add(report.node_no)
             case events.SendAgain():
                 pass
+
+    def at_work_on(self, node: MakeNode) -> list[RunKey]:
+        return [key for key, run in self.at_work.items() if run.node.node_no == node.node_no]
+
+    def good_end(self, run: Run) -> Event:
+        if isinstance(run.order, RunTask) and run.order.lingers:
+            return events.Coordinated(run.key)
+        return events.Exited(run.key, 0)
 
     def begin(self, run: Run) -> None:
         others = [key for key in self.at_work if key.number == run.key.number]
@@ -137,7 +162,7 @@ class World:
             used = [
                 key
                 for key, other in self.at_work.items()
-                if key.number > 0 and other.node is run.node
+                if key.number > 0 and other.node.node_no == run.node.node_no
             ]
             assert len(used) < run.node.slots, f"{run.key} begins while {used} have the slots"
         self.begun.add(run.key)
@@ -146,7 +171,9 @@ class World:
     def next_event(self, index: int) -> None:
         event = self.due.pop(index % len(self.due))
         key = getattr(event, "key", None)
-        if key is not None and not isinstance(event, events.TooLate):
+        if isinstance(event, events.Coordinated):
+            self.lingering.add(event.key)
+        elif key is not None and not isinstance(event, events.TooLate):
             self.at_work.pop(key, None)
         self.tell(event)
 
@@ -160,12 +187,15 @@ class World:
             elif due_us is not None:
                 self.now_us = max(self.now_us, due_us)
                 self.tell(events.Tick())
+            elif self.lingering:
+                task_no, attempt = min(self.lingering)
+                self.tell(KillTask(node_no=1, task_no=task_no, attempt=attempt))
             else:
                 return
         raise AssertionError("no end in sight")
 
 
-def node(number: int) -> MakeNode:
+def node(number: int, boot: int = 0) -> MakeNode:
     start = StartTaskOrder(command_line="s", max_retries=1) if number == 2 else None
     return MakeNode(
         node_no=number,
@@ -177,6 +207,7 @@ def node(number: int) -> MakeNode:
         slots=1,
         cores=1,
         start_task=start,
+        boot=boot,
     )
 
 
@@ -192,12 +223,14 @@ def run_task(task: int, attempt: int, on: int, variant: int) -> RunTask:
         output_files=OUTPUTS if variant & 2 else (),
         wall_clock_us=3_000_000 if variant & 4 else None,
         ahead=bool(variant & 8),
+        gang=Gang(index=0, addresses=("127.1.0.1",), cores=(1,)) if variant & 16 else None,
+        lingers=bool(variant & 16),
     )
 
 
 small = st.integers(0, 1000)
 words = ["run"] * 6 + ["next"] * 8 + ["kill", "kill", "return", "task", "job", "time", "flood"]
-words += ["drop", "make", "confirm"]
+words += ["drop", "make", "boot", "confirm"]
 steps = st.lists(st.tuples(st.sampled_from(words), small, small, small), max_size=60)
 
 
@@ -230,7 +263,10 @@ def play(world: World, story: list[tuple[str, int, int, int]], *, welcomes: bool
                 world.dropped.add(on)
                 world.tell(DropNode(node_no=on))
             case "make":
-                world.tell(node(on))
+                world.tell(node(on, world.boots[on]))
+            case "boot":
+                world.boots[on] += 1
+                world.tell(node(on, world.boots[on]))
             case "confirm":
                 if welcomes:
                     world.tell(Welcome(server="s", nodes=(1,), attempts=((1, 1), (2, 2))))

@@ -467,6 +467,8 @@ class Life:
                 self._stop_transfer(key)
             case events.MakeDirectories(node):
                 self._make_directories(node)
+            case events.Reboot(node, wipe):
+                self._start(self._reboot(node, wipe=wipe))
             case events.ClearNode(node):
                 self._start(self._clear_node(node))
             case events.RemoveTree(chore, node, path):
@@ -510,13 +512,23 @@ class Life:
             raise Died
 
     def _make_directories(self, node: MakeNode) -> None:
+        self._queue.append(self._made(node))
+
+    def _made(self, node: MakeNode) -> Event:
         if self._machine.full:
-            self._queue.append(events.NodeFailed(node.node_no, failures.no_space()))
-            return
+            return events.NodeFailed(node.node_no, failures.no_space(), node.boot)
         self._machine.directories.add(_root(node))
-        address = f"127.1.0.{self._notes.address()}"
+        known = self._notes.saved.nodes.get(node.node_no)
+        address = f"127.1.0.{self._notes.address()}" if known is None else known.address
         self._notes.node(SavedNode(node, address))
-        self._queue.append(events.NodeMade(node.node_no, address))
+        return events.NodeMade(node.node_no, address, node.boot)
+
+    async def _reboot(self, node: MakeNode, *, wipe: bool) -> None:
+        await asyncio.sleep(self._random.expovariate(1 / 0.2))
+        self._machine.kill_all(_root(node) + "/")
+        if wipe:
+            self._machine.remove(_root(node))
+        self._emit(self._made(node))
 
     async def _clear_node(self, node: MakeNode) -> None:
         await asyncio.sleep(self._random.expovariate(1 / 0.2))

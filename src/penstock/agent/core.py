@@ -35,6 +35,7 @@ from penstock.agent.events import (
     Prepare,
     Prepared,
     PrepareFailed,
+    Reboot,
     RemoveTree,
     Run,
     RunKey,
@@ -134,11 +135,14 @@ class _Active:
 
 
 class _Node:
-    """A node of this host."""
+    """A node of this host. It is up while it has an address."""
 
     def __init__(self, order: MakeNode) -> None:
         self.order = order
         self.address: str | None = None
+        self.made = False  # its directories are there, of whatever boot
+        self.building: MakeNode | None = None  # for this its directories are being made
+        self.next: MakeNode | None = None  # a later boot, once all that runs is over
         self.active: set[RunKey] = set()
         self.slots_used = 0  # by what is active
         self.ahead: deque[RunKey] = deque()  # sent ahead; those that still wait are `_waiting`
@@ -148,6 +152,10 @@ class _Node:
         self.remake: MakeNode | None = None  # to be made once the drop is through
         self.began: StartTaskBegan | None = None
         self.ended: StartTaskEnded | None = None
+
+    def target(self) -> MakeNode:
+        """What the node is or is about to be."""
+        return self.next or self.building or self.order
 
 
 class _Chore:
@@ -205,7 +213,7 @@ class AgentCore:
         actions: list[Action] = []
         for saved in self._saved.nodes.values():
             node = self._nodes[saved.order.node_no] = _Node(saved.order)
-            node.address, node.ended = saved.address, saved.start_ended
+            node.address, node.ended, node.made = saved.address, saved.start_ended, True
             node.ready = _fit(node)
             if node.order.start_task is not None and node.ended is None:
                 actions += self._begin_start(node, 0, None, now_us)
@@ -266,7 +274,7 @@ class AgentCore:
     def node(self, node_no: int) -> MakeNode | None:
         """The node, when its directories are there."""
         node = self._nodes.get(node_no)
-        return None if node is None or node.dropping or node.address is None else node.order
+        return None if node is None or node.address is None else node.order
 
     # --- tasks ---------------------------------------------------------------------------------
 
@@ -283,7 +291,7 @@ class AgentCore:
         if waiting is not None and waiting.key == key:
             return []
         node = self._nodes.get(order.node_no)
-        if node is None or node.dropping or key.attempt < self._newest(key.number):
+        if node is None or node.address is None or key.attempt < self._newest(key.number):
             return [self._lost(key, now_us)]
         return self._admit(Run(key, node.order, order), now_us)
 
@@ -320,7 +328,7 @@ class AgentCore:
     def _begin_ahead(self, node: _Node, now_us: int) -> list[Action]:
         """Begin what was sent ahead, in the order it came, as far as slots are free."""
         actions: list[Action] = []
-        while node.ahead and not node.dropping:
+        while node.ahead and node.address is not None:
             run = self._waiting.get(node.ahead[0].number)
             if run is None or run.key != node.ahead[0]:
                 node.ahead.popleft()
@@ -592,8 +600,8 @@ class AgentCore:
             actions += self._begin_or_queue(following, now_us)
         if node.ahead:
             actions += self._begin_ahead(node, now_us)
-        if node.dropping and not node.active:
-            actions.append(ClearNode(node.order))
+        if node.address is None and not node.active:
+            actions += self._proceed(node)
         return actions
 
     def _ending(self, active: _Active, now_us: int) -> TaskEnded:
@@ -695,16 +703,58 @@ class AgentCore:
 
     # --- nodes ---------------------------------------------------------------------------------
 
-    def _make_node(self, order: MakeNode, now_us: int) -> list[Action]:  # noqa: ARG002
+    def _make_node(self, order: MakeNode, now_us: int) -> list[Action]:
         node = self._nodes.get(order.node_no)
         if node is None:
-            self._nodes[order.node_no] = _Node(order)
+            node = self._nodes[order.node_no] = _Node(order)
+            node.building = order
             return [MakeDirectories(order)]
         if node.dropping:
-            node.remake = order
+            known = node.remake or (None if node.silent else node.target())
+            if known is None or order.boot >= known.boot:
+                node.remake = order
             return []
+        boot = node.target().boot
+        if order.boot > boot:
+            return self._reboot(node, order, now_us)
+        if order.boot < boot or node.target() is not node.order:
+            return []  # of the past, or under way
         node.order = order
         return [self._send(report) for report in self._node_reports(node)]
+
+    def _reboot(self, node: _Node, order: MakeNode, now_us: int) -> list[Action]:
+        """End all that runs, then begin with the directories. What is over by now of the boot
+        before has been reported; of the node itself that boot has nothing to say any more."""
+        node.next = order
+        node.ready, node.began, node.ended = False, None, None
+        return self._take_down(node, now_us)
+
+    def _take_down(self, node: _Node, now_us: int) -> list[Action]:
+        """Let nothing run on the node, and go on when that is so."""
+        node.address = None
+        actions: list[Action] = []
+        for task_no, run in list(self._waiting.items()):
+            if run.node.node_no == node.order.node_no:
+                del self._waiting[task_no]
+                actions.append(Forget(run.key) if node.silent else self._lost(run.key, now_us))
+        if not node.active:
+            return actions + self._proceed(node)
+        for key in sorted(node.active):
+            active = self._active[key]
+            active.silent = active.silent or node.silent
+            actions += self._end(active, Cause.DROPPED, now_us, force=True)
+        return actions
+
+    def _proceed(self, node: _Node) -> list[Action]:
+        """Nothing runs on the node, which is not up: take the next step of its making or end."""
+        if node.building is not None:
+            return []
+        if node.dropping:
+            return [ClearNode(node.order)]
+        if node.next is None:
+            return []
+        node.building, node.next = node.next, None
+        return [Reboot(node.building, wipe=node.order.boot < node.building.wiped)]
 
     def _node_reports(self, node: _Node) -> list[NumberedReport]:
         """All that was reported of the node until now, once more."""
@@ -712,23 +762,30 @@ class AgentCore:
         if node.address is None:
             return []
         reports: list[NumberedReport] = [
-            NodeHosted(report=number(), node_no=no, address=node.address)
+            NodeHosted(report=number(), node_no=no, address=node.address, boot=node.order.boot)
         ]
         if node.ended is not None:
             reports.append(msgspec.structs.replace(node.ended, report=number()))
         elif node.began is not None:
             reports.append(msgspec.structs.replace(node.began, report=number()))
         if node.ready:
-            reports.append(NodeReady(report=number(), node_no=no))
+            reports.append(NodeReady(report=number(), node_no=no, boot=node.order.boot))
         return reports
 
     def _node_made(self, event: NodeMade, now_us: int) -> list[Action]:
-        node = self._nodes.get(event.node_no)
-        if node is None or node.dropping or node.address is not None:
+        node = self._built(event)
+        if node is None:
             return []
+        assert node.building is not None
+        node.order, node.building, node.made = node.building, None, True
+        if node.dropping or node.next is not None:
+            return self._proceed(node)
         node.address = event.address
         hosted = NodeHosted(
-            report=self._ledger.number(), node_no=event.node_no, address=event.address
+            report=self._ledger.number(),
+            node_no=event.node_no,
+            address=event.address,
+            boot=node.order.boot,
         )
         actions: list[Action] = [self._send(hosted)]
         if node.order.start_task is not None:
@@ -737,17 +794,36 @@ class AgentCore:
             actions.append(self._node_ready(node))
         return actions
 
+    def _built(self, event: NodeMade | NodeFailed) -> _Node | None:
+        """The node whose directories were being made for this boot."""
+        node = self._nodes.get(event.node_no)
+        if node is None or node.building is None or node.building.boot != event.boot:
+            return None
+        return node
+
     def _node_ready(self, node: _Node) -> Action:
         node.ready = True
-        return self._send(NodeReady(report=self._ledger.number(), node_no=node.order.node_no))
+        order = node.order
+        return self._send(
+            NodeReady(report=self._ledger.number(), node_no=order.node_no, boot=order.boot)
+        )
 
     def _node_failed(self, event: NodeFailed, now_us: int) -> list[Action]:  # noqa: ARG002
-        node = self._nodes.get(event.node_no)
-        if node is None or node.dropping:
+        """A node that had directories stays known by its last good boot, so that whoever asks
+        again for the failed one gets another try, and a wipe that is due."""
+        node = self._built(event)
+        if node is None:
             return []
-        del self._nodes[event.node_no]
+        node.building = None
+        if node.dropping or node.next is not None:
+            return self._proceed(node)
+        if not node.made:
+            del self._nodes[event.node_no]
         broken = NodeBroken(
-            report=self._ledger.number(), node_no=event.node_no, error=event.failure
+            report=self._ledger.number(),
+            node_no=event.node_no,
+            error=event.failure,
+            boot=event.boot,
         )
         return [self._send(broken)]
 
@@ -762,18 +838,7 @@ class AgentCore:
 
     def _drop(self, node: _Node, now_us: int) -> list[Action]:
         node.dropping = True
-        actions: list[Action] = []
-        for task_no, run in list(self._waiting.items()):
-            if run.node.node_no == node.order.node_no:
-                del self._waiting[task_no]
-                actions.append(Forget(run.key) if node.silent else self._lost(run.key, now_us))
-        if not node.active:
-            return [*actions, ClearNode(node.order)]
-        for key in sorted(node.active):
-            active = self._active[key]
-            active.silent = active.silent or node.silent
-            actions += self._end(active, Cause.DROPPED, now_us, force=True)
-        return actions
+        return self._take_down(node, now_us)
 
     def _node_cleared(self, event: NodeCleared, now_us: int) -> list[Action]:
         node = self._nodes.get(event.node_no)
@@ -804,6 +869,7 @@ class AgentCore:
             start_us=now_us,
             retry_count=retry,
             last_retry_us=last_retry_us,
+            boot=node.order.boot,
         )
         run = Run(RunKey(-node.order.node_no, retry), node.order, node.order.start_task)
         return [self._send(node.began), *self._begin(run, now_us)]
@@ -834,6 +900,7 @@ class AgentCore:
             failure=failure,
             retry_count=node.began.retry_count,
             last_retry_us=node.began.last_retry_us,
+            boot=node.order.boot,
         )
         actions = [Forget(active.run.key), self._send(node.ended)]
         if not node.ready and _fit(node):
@@ -894,6 +961,8 @@ class AgentCore:
         self._server = server
         self._ledger.clear()
         self._chores.clear()
+        for node in self._nodes.values():
+            node.silent, node.remake = True, None
         actions: list[Action] = [NewServer(server, other=True)]
         return actions + self._drop_unlisted(set(), set(), now_us)
 

@@ -37,15 +37,19 @@ class _Value(msgspec.Struct, frozen=True, gc=False):
 
 
 class NodeMade(_Value, frozen=True):
+    """The node's directories are there for this boot."""
+
     node_no: int
     address: str
+    boot: int = 0
 
 
 class NodeFailed(_Value, frozen=True):
-    """The node's directories could not be made."""
+    """The node's directories could not be made for this boot."""
 
     node_no: int
     failure: Failure
+    boot: int = 0
 
 
 class NodeCleared(_Value, frozen=True):
@@ -150,6 +154,17 @@ class MakeDirectories(_Value, frozen=True):
     node: MakeNode
 
 
+class Reboot(_Value, frozen=True):
+    """Kill what is left on the node, remove all its files if `wipe`, and make its directories.
+
+    Answer with `NodeMade` or `NodeFailed`. The order is noted when this is through, and not
+    before, so that one that is cut short is done again from its beginning.
+    """
+
+    node: MakeNode
+    wipe: bool
+
+
 class ClearNode(_Value, frozen=True):
     """Kill what is left of the node, remove its root, forget it; then `NodeCleared`."""
 
@@ -244,6 +259,7 @@ class NewServer(_Value, frozen=True):
 
 Action = (
     MakeDirectories
+    | Reboot
     | ClearNode
     | Prepare
     | Spawn

@@ -307,6 +307,9 @@ class NodeHost:
             ),
             events.StopTransfer: self._stop_transfer,
             events.MakeDirectories: self._make_directories,
+            events.Reboot: lambda action: self._start_chore(
+                self._reboot(action.node, wipe=action.wipe)
+            ),
             events.ClearNode: lambda action: self._start_chore(self._clear_node(action.node)),
             events.RemoveTree: self._remove_tree,
             events.NewServer: self._new_server,
@@ -454,17 +457,27 @@ class NodeHost:
     # --- nodes and directories -------------------------------------------------------------------
 
     def _make_directories(self, action: events.MakeDirectories) -> None:
-        node = action.node
+        self._queue.append(self._made(action.node))
+
+    def _made(self, node: MakeNode) -> Event:
+        """Make the directories of a node, and note it; over its boots its address stays."""
         try:
             self._directories.make_node(node)
         except OSError as error:
             log.error("node_not_made", node=node.node_id, reason=error.strerror)
-            self._queue.append(events.NodeFailed(node.node_no, _directory_failure(error)))
-            return
-        address = local_address(self._journal.address())
+            return events.NodeFailed(node.node_no, _directory_failure(error), node.boot)
+        known = self._journal.saved.nodes.get(node.node_no)
+        address = local_address(self._journal.address()) if known is None else known.address
         self._journal.node(SavedNode(node, address))
-        self._queue.append(events.NodeMade(node.node_no, address))
-        log.info("node_made", pool=node.pool_id, node=node.node_id, address=address)
+        log.info("node_made", pool=node.pool_id, node=node.node_id, address=address, boot=node.boot)
+        return events.NodeMade(node.node_no, address, node.boot)
+
+    async def _reboot(self, node: MakeNode, *, wipe: bool) -> None:
+        root = self._directories.node_root(node)
+        await clear(of_node(root, node.node_no, self._brands), most_s=_CLEAR_S)
+        if wipe:
+            await self._directories.discard(root)
+        self._emit(self._made(node))
 
     async def _clear_node(self, node: MakeNode) -> None:
         root = self._directories.node_root(node)

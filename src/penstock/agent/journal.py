@@ -207,7 +207,7 @@ def _take_report(saved: Saved, report: NumberedReport) -> None:
         saved.begun.pop(RunKey(report.task_no, report.attempt), None)
     elif isinstance(report, StartTaskEnded):
         node = saved.nodes.get(report.node_no)
-        if node is not None:
+        if node is not None and node.order.boot == report.boot:
             saved.nodes[report.node_no] = msgspec.structs.replace(node, start_ended=report)
 
 

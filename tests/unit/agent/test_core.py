@@ -59,8 +59,9 @@ def output(condition: str) -> tuple[OutputFile, ...]:
     )
 
 
-def node(number: int = 1, start: StartTaskOrder | None = None) -> MakeNode:
+def node(number: int = 1, start: StartTaskOrder | None = None, **more: Any) -> MakeNode:
     return MakeNode(
+        **more,
         node_no=number,
         node_id=f"n{number}",
         pool_id="p",
@@ -622,3 +623,134 @@ def test_a_run_without_slots_begins_on_a_node_that_is_full() -> None:
     told(order(7, ahead=True))
     told(events.Exited(KEY, 0))
     assert [began.task_no for began in told.reports(TaskBegan)] == [7]
+
+
+# --- boots -------------------------------------------------------------------------------------
+
+START = StartTaskOrder(command_line="s")
+BEGUN = RunKey(-1, 0)
+
+
+def boots(told: Told, kind: type[Any]) -> list[int]:
+    return [report.boot for report in told.reports(kind)]
+
+
+def test_a_reboot_ends_all_and_begins_anew() -> None:
+    told = Told(start=START)
+    told(events.Exited(BEGUN, 0))
+    told(order())
+    assert told(node(start=START, boot=1)) == [events.Kill(KEY)]
+    assert told.core.node(1) is None
+    actions = told(events.Exited(KEY, 137))
+    assert told.end().lost
+    assert actions[-1] == events.Reboot(node(start=START, boot=1), wipe=False)
+    told(events.NodeMade(1, "127.1.0.1", 1))
+    told(events.Exited(BEGUN, 0))
+    for kind in (NodeHosted, StartTaskBegan, StartTaskEnded, NodeReady):
+        assert boots(told, kind) == [0, 1]
+    assert told.core.node(1) == node(start=START, boot=1)
+    assert isinstance(told(order(attempt=2))[-1], events.Spawn)
+
+
+def test_what_was_told_to_end_is_killed_and_not_lost_by_a_reboot() -> None:
+    told = Told()
+    told(order())
+    told(kill())
+    assert told(node(boot=1)) == [events.Kill(KEY)]
+    told(events.Exited(KEY, 137))
+    assert (told.end().killed, told.end().lost) == (True, False)
+
+
+def test_what_waits_is_lost_by_a_reboot() -> None:
+    told = Told()
+    told(order(5))
+    told(order(6, ahead=True))
+    told(node(boot=1))
+    assert (told.end().task_no, told.end().lost) == (6, True)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_start_task_that_a_reboot_ends_is_not_spoken_of(held: bool) -> None:
+    told = Told(start=StartTaskOrder(command_line="s", max_retries=-1))
+    if held:
+        told(events.Exited(BEGUN, 1))
+    told(node(boot=1))
+    if not held:
+        told(events.Exited(BEGUN, 137))
+    assert isinstance(told.all[-1], events.Reboot)
+    told(events.NodeMade(1, "127.1.0.1", 1))
+    assert told.reports(StartTaskEnded) == []
+    assert boots(told, NodeReady) == [1]
+    assert told.core.due_us() is None
+
+
+@pytest.mark.parametrize(("known", "wipes"), [(0, True), (1, True), (2, False)])
+def test_files_of_before_the_wipe_go(known: int, wipes: bool) -> None:
+    saved = Saved(nodes={1: SavedNode(node(boot=known), "127.1.0.1")})
+    told = Told(saved)
+    assert told(node(boot=3, wiped=2)) == [events.Reboot(node(boot=3, wiped=2), wipe=wipes)]
+
+
+def test_a_boot_of_the_past_is_ignored() -> None:
+    told = Told()
+    told(node(boot=2))
+    assert told(node(boot=1)) == []
+    told(events.NodeMade(1, "127.1.0.1", 2))
+    assert told(node(boot=1)) == []
+    assert told.core.node(1) == node(boot=2)
+    assert [type(action.report) for action in told(node(boot=2))] == [NodeHosted, NodeReady]  # type: ignore[union-attr]
+
+
+def test_a_boot_during_a_boot_follows_it_and_wipes_what_that_made() -> None:
+    told = Told()
+    told(node(boot=1))
+    assert told(node(boot=2, wiped=2)) == []
+    assert told(node(boot=1)) == []
+    [again] = told(events.NodeMade(1, "127.1.0.1", 1))
+    assert again == events.Reboot(node(boot=2, wiped=2), wipe=True)
+    assert told(events.NodeMade(1, "127.1.0.1", 1)) == []
+    told(events.NodeMade(1, "127.1.0.1", 2))
+    assert boots(told, NodeHosted) == [0, 2]
+
+
+def test_a_boot_that_fails_may_be_asked_for_again() -> None:
+    told = Told()
+    told(node(boot=1, wiped=1))
+    told(events.NodeFailed(1, failure("DiskFull"), 1))
+    assert boots(told, NodeBroken) == [1]
+    assert told.core.nodes() == (1,)
+    told(order())
+    assert told.end().lost
+    assert told(node()) == []
+    assert told(node(boot=1, wiped=1)) == [events.Reboot(node(boot=1, wiped=1), wipe=True)]
+    told(events.NodeMade(1, "127.1.0.1", 1))
+    assert boots(told, NodeReady) == [0, 1]
+
+
+def test_a_node_dropped_during_a_boot_goes_when_its_directories_stand() -> None:
+    told = Told()
+    told(node(boot=1))
+    assert told(DropNode(node_no=1)) == []
+    assert told(events.NodeMade(1, "127.1.0.1", 1)) == [events.ClearNode(node(boot=1))]
+    told(events.NodeCleared(1))
+    assert len(told.reports(NodeGone)) == 1
+    assert boots(told, NodeHosted) == [0]
+
+
+def test_directories_are_removed_during_a_boot_too() -> None:
+    told = Told()
+    told(node(boot=1))
+    [remove] = told(RemoveJob(chore=70, node_no=1, job_id="j"))
+    assert isinstance(remove, events.RemoveTree)
+    told(events.TreeRemoved(70))
+    assert len(told.reports(ChoreDone)) == 1
+
+
+def test_nodes_of_another_server_begin_with_its_boots() -> None:
+    told = Told()
+    told(node(boot=3))
+    told(events.NodeMade(1, "127.1.0.1", 3))
+    told(Welcome(server="s", nodes=(1,), attempts=()))
+    told(Welcome(server="other", nodes=(1,), attempts=()))
+    assert told(node(boot=1)) == []
+    assert told(events.NodeCleared(1)) == [events.MakeDirectories(node(boot=1))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from penstock.agent import journal as journal_module
@@ -118,3 +119,17 @@ def test_the_host_keeps_its_name(tmp_path: Path) -> None:
     assert host_id(tmp_path / "id") == name
     (tmp_path / "id").write_text("")
     assert host_id(tmp_path / "id") != name
+
+
+def test_the_end_of_a_start_task_belongs_to_its_boot(tmp_path: Path) -> None:
+    journal = written(tmp_path / "j")
+    booted = msgspec.structs.replace(NODE, boot=1)
+    journal.report(msgspec.structs.replace(STARTED, report=3))  # not confirmed
+    journal.node(SavedNode(booted, "127.1.0.1"))
+    journal.close()
+    again = Journal(tmp_path / "j")  # compacted, so that reports come after nodes
+    again.close()
+    last = Journal(tmp_path / "j")
+    last.close()
+    assert last.saved.nodes == {1: SavedNode(booted, "127.1.0.1")}
+    assert 3 in last.saved.reports
