@@ -49,6 +49,7 @@ from penstock.messages import (
     StartTaskEnded,
     Stop,
     TaskBegan,
+    TaskCoordinated,
     TaskEnded,
     Welcome,
 )
@@ -57,7 +58,7 @@ _STOP_CHECK_S: Final = 1.0
 
 
 class NullCore:
-    """Instruction in, reports out. Nothing is ever at work, so there is nothing to end.
+    """Instruction in, reports out. Nothing is ever at work; what lingers is but remembered.
 
     The ledger is that of a real host: what was not confirmed is said again after a cut, and
     an attempt that is asked for twice is answered with its one ending.
@@ -65,8 +66,9 @@ class NullCore:
 
     def __init__(self) -> None:
         self._ledger = Ledger(Saved())
-        self._nodes: set[int] = set()
+        self._nodes: dict[int, NodeHosted] = {}
         self._addresses = 0
+        self._lingering: dict[RunKey, tuple[RunTask, int]] = {}  # and since when
         self._server: str | None = None
         self._handlers: dict[type, Callable[[Any, int], list[NumberedReport]]] = {
             RunTask: self._run_task,
@@ -92,17 +94,28 @@ class NullCore:
         if before not in (None, message.server):
             self._ledger.clear()
             self._nodes.clear()
+            self._lingering.clear()
             return None
         self._ledger.confirm(message.confirmed)
-        self._nodes.intersection_update(message.nodes)
+        self._nodes = {no: self._nodes[no] for no in self._nodes if no in set(message.nodes)}
+        listed = set(message.attempts)
+        self._lingering = {
+            key: (order, at_us)
+            for key, (order, at_us) in self._lingering.items()
+            if key in listed and order.node_no in self._nodes
+        }
         return list(self._ledger.unconfirmed.values())
 
     def nodes(self) -> tuple[int, ...]:
         return tuple(self._nodes)
 
+    def attempts(self) -> tuple[tuple[int, int], ...]:
+        """The attempts that are not over."""
+        return tuple(self._lingering)
+
     def known_attempts(self) -> tuple[tuple[int, int], ...]:
         """The attempts that the server does not know to be over."""
-        return tuple(self._ledger.unconfirmed_attempts())
+        return (*self._lingering, *self._ledger.unconfirmed_attempts())
 
     # --- tasks -------------------------------------------------------------------------------
 
@@ -113,14 +126,40 @@ class NullCore:
         if order.node_no not in self._nodes:
             return self._over(key, now_us, lost=True)
         began = self._began(key, now_us) if order.ahead else []
+        if order.lingers:
+            return began + self._coordinated(order, key, now_us)
         return began + self._over(key, now_us, exit_code=0)
 
     def _kill_task(self, order: KillTask, now_us: int) -> list[NumberedReport]:
         key, why = RunKey(order.task_no, order.attempt), failures.ended_by_user()
+        if key in self._lingering:
+            return self._leaves(key, now_us, exit_code=0, killed=True)
         return self._over(key, now_us, failure=why, killed=True)
 
     def _return_task(self, order: ReturnTask, now_us: int) -> list[NumberedReport]:
-        return self._over(RunKey(order.task_no, order.attempt), now_us, returned=True)
+        key = RunKey(order.task_no, order.attempt)
+        return [] if key in self._lingering else self._over(key, now_us, returned=True)
+
+    def _coordinated(self, order: RunTask, key: RunKey, now_us: int) -> list[NumberedReport]:
+        """Let an attempt linger in the place of an older one of its task."""
+        older = [held for held in self._lingering if held.number == key.number and held != key]
+        reports = [one for held in older for one in self._leaves(held, now_us, lost=True)]
+        _, at_us = self._lingering.setdefault(key, (order, now_us))
+        told = TaskCoordinated(
+            report=self._ledger.number(), task_no=key.number, attempt=key.attempt, at_us=at_us
+        )
+        return [*reports, self._keep(told)]
+
+    def _leaves(self, key: RunKey, now_us: int, **how: Any) -> list[NumberedReport]:
+        """End an attempt that lingers."""
+        del self._lingering[key]
+        return self._over(key, now_us, **how)
+
+    def _all_leave(
+        self, concerned: Callable[[RunTask], bool], now_us: int, **how: Any
+    ) -> list[NumberedReport]:
+        keys = [key for key, (order, _) in self._lingering.items() if concerned(order)]
+        return [report for key in keys for report in self._leaves(key, now_us, **how)]
 
     def _began(self, key: RunKey, now_us: int) -> list[NumberedReport]:
         report, (task_no, attempt) = self._ledger.number(), key
@@ -146,29 +185,51 @@ class NullCore:
     # --- nodes and chores --------------------------------------------------------------------
 
     def _make_node(self, order: MakeNode, now_us: int) -> list[NumberedReport]:
-        number, node_no = self._ledger.number, order.node_no
-        self._nodes.add(node_no)
-        self._addresses += 1
-        address = local_address(self._addresses)
-        reports: list[NumberedReport] = [
-            NodeHosted(report=number(), node_no=node_no, address=address)
-        ]
+        number, node_no, boot = self._ledger.number, order.node_no, order.boot
+        known = self._nodes.get(node_no)
+        if known is not None and boot < known.boot:
+            return []
+        reports: list[NumberedReport] = []
+        if known is not None and boot > known.boot:
+            reports += self._all_leave(lambda run: run.node_no == node_no, now_us, lost=True)
+        if known is None:
+            self._addresses += 1
+        address = local_address(self._addresses) if known is None else known.address
+        hosted = NodeHosted(report=number(), node_no=node_no, address=address, boot=boot)
+        self._nodes[node_no] = hosted
+        reports.append(self._keep(hosted))
         if order.start_task is not None:
-            reports += [
-                StartTaskBegan(report=number(), node_no=node_no, start_us=now_us),
-                StartTaskEnded(
-                    report=number(), node_no=node_no, start_us=now_us, end_us=now_us, exit_code=0
-                ),
-            ]
-        reports.append(NodeReady(report=number(), node_no=node_no))
-        return [self._keep(report) for report in reports]
+            began = StartTaskBegan(report=number(), node_no=node_no, start_us=now_us, boot=boot)
+            ended = StartTaskEnded(
+                report=number(),
+                node_no=node_no,
+                start_us=now_us,
+                end_us=now_us,
+                exit_code=0,
+                boot=boot,
+            )
+            reports += [self._keep(began), self._keep(ended)]
+        ready = NodeReady(report=number(), node_no=node_no, boot=boot)
+        return [*reports, self._keep(ready)]
 
-    def _drop_node(self, order: DropNode, now_us: int) -> list[NumberedReport]:  # noqa: ARG002
-        self._nodes.discard(order.node_no)
-        return [self._keep(NodeGone(report=self._ledger.number(), node_no=order.node_no))]
+    def _drop_node(self, order: DropNode, now_us: int) -> list[NumberedReport]:
+        self._nodes.pop(order.node_no, None)
+        ended = self._all_leave(lambda run: run.node_no == order.node_no, now_us, lost=True)
+        gone = NodeGone(report=self._ledger.number(), node_no=order.node_no)
+        return [*ended, self._keep(gone)]
 
-    def _remove(self, order: RemoveTask | RemoveJob, now_us: int) -> list[NumberedReport]:  # noqa: ARG002
-        return [self._keep(ChoreDone(report=self._ledger.number(), chore=order.chore))]
+    def _remove(self, order: RemoveTask | RemoveJob, now_us: int) -> list[NumberedReport]:
+        def concerned(run: RunTask) -> bool:
+            return (
+                run.node_no == order.node_no
+                and run.task_no < order.chore
+                and run.job_id.lower() == order.job_id.lower()
+                and (isinstance(order, RemoveJob) or run.task_id.lower() == order.task_id.lower())
+            )
+
+        ended = self._all_leave(concerned, now_us, exit_code=0, killed=True)
+        done = ChoreDone(report=self._ledger.number(), chore=order.chore)
+        return [*ended, self._keep(done)]
 
     # --- reports -----------------------------------------------------------------------------
 
@@ -208,7 +269,7 @@ class NullHost:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         self._link = Link(
-            self._locate, self._token, self._hello, Heartbeat, self._receive, lambda: None
+            self._locate, self._token, self._hello, self._heartbeat, self._receive, lambda: None
         )
         with ThreadPoolExecutor(1, "files") as executor:
             self._files = Files(
@@ -274,3 +335,6 @@ class NullHost:
             nodes=self._core.nodes(),
             attempts=self._core.known_attempts(),
         )
+
+    def _heartbeat(self) -> Heartbeat:
+        return Heartbeat(attempts=self._core.attempts())

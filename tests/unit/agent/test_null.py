@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.agent.null import NullCore
 from penstock.messages import (
     ChoreDone,
     Confirm,
     DropNode,
+    Gang,
     Instruction,
     KillTask,
     MakeNode,
@@ -27,6 +29,7 @@ from penstock.messages import (
     StartTaskEnded,
     StartTaskOrder,
     TaskBegan,
+    TaskCoordinated,
     TaskEnded,
     Welcome,
 )
@@ -35,8 +38,9 @@ NOW_US = 1_000_000
 T = TypeVar("T")
 
 
-def node(number: int = 1, start: StartTaskOrder | None = None) -> MakeNode:
+def node(number: int = 1, start: StartTaskOrder | None = None, boot: int = 0) -> MakeNode:
     return MakeNode(
+        boot=boot,
         node_no=number,
         node_id=f"n{number}",
         pool_id="p",
@@ -208,3 +212,59 @@ def test_another_server_is_greeted_anew_with_nothing(core: NullCore) -> None:
     assert core.welcome(welcome("other")) is None
     assert (core.nodes(), core.known_attempts()) == ((), ())
     assert core.welcome(welcome("other")) == []
+
+
+# --- boots, and what lingers -------------------------------------------------------------------
+
+
+def lingering(task: int = 7, attempt: int = 1) -> RunTask:
+    gang = Gang(index=0, addresses=("127.1.0.1",), cores=(1,))
+    return replace(order(task, attempt), gang=gang, lingers=True)
+
+
+def test_reports_name_the_boot_and_the_address_stays(core: NullCore) -> None:
+    first = told(NullCore(), node())
+    again = told(core, node(start=StartTaskOrder(command_line="c"), boot=3))
+
+    assert [report.boot for report in again] == [3, 3, 3, 3]  # type: ignore[union-attr]
+    assert again[0].address == first[0].address  # type: ignore[union-attr]
+    assert told(core, node(boot=2)) == [], "that is of the past"
+    assert [report.boot for report in told(core, node(boot=3))] == [3, 3]  # type: ignore[union-attr]
+
+
+def test_what_lingers_is_coordinated_until_it_is_killed(core: NullCore) -> None:
+    first = only(told(core, lingering()), TaskCoordinated)
+    again = only(told(core, lingering()), TaskCoordinated)
+    assert again.report > first.report
+    assert core.attempts() == ((7, 1),)
+    assert told(core, give_back()) == []
+
+    ended = only(told(core, kill()), TaskEnded)
+    assert (ended.exit_code, ended.failure, ended.killed) == (0, None, True)
+    assert core.attempts() == ()
+
+
+@pytest.mark.parametrize(
+    ("ends", "lost"),
+    [
+        (node(boot=1), True),
+        (DropNode(node_no=1), True),
+        (lingering(7, 2), True),
+        (RemoveTask(chore=11, node_no=1, task_no=3, job_id="J", task_id="T7"), False),
+        (RemoveJob(chore=11, node_no=1, job_id="j"), False),
+    ],
+)
+def test_what_ends_a_linger(core: NullCore, ends: Instruction, lost: bool) -> None:
+    told(core, lingering())
+    ended = told(core, ends)[0]
+
+    assert isinstance(ended, TaskEnded)
+    assert (ended.attempt, ended.lost, ended.killed) == (1, lost, not lost)
+
+
+def test_a_welcome_forgets_what_it_does_not_list(core: NullCore) -> None:
+    told(core, lingering(7), lingering(8))
+    core.welcome(Welcome(server="s", nodes=(1,), attempts=((8, 1),)))
+    assert core.attempts() == ((8, 1),)
+    core.welcome(Welcome(server="s", nodes=(), attempts=((8, 1),)))
+    assert core.attempts() == ()
