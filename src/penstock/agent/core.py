@@ -146,6 +146,8 @@ class _Node:
         self.active: set[RunKey] = set()
         self.slots_used = 0  # by what is active
         self.ahead: deque[RunKey] = deque()  # sent ahead; those that still wait are `_waiting`
+        self.hushed: set[RunKey] = set()  # active, and the server does not count them
+        self.crowded: deque[RunKey] = deque()  # have no room for as long as those; like `ahead`
         self.ready = False
         self.dropping = False
         self.silent = False  # nobody asked for the drop: no `NodeGone`
@@ -285,8 +287,10 @@ class AgentCore:
             return [self._again(ending)]
         active = self._active.get(key)
         if active is not None:
-            active.silent = False
-            return [] if active.coordinated_us is None else [self._send_coordinated(active)]
+            actions = self._hear(active, now_us)
+            if active.coordinated_us is not None:
+                actions.append(self._send_coordinated(active))
+            return actions
         waiting = self._waiting.get(key.number)
         if waiting is not None and waiting.key == key:
             return []
@@ -317,23 +321,79 @@ class AgentCore:
         return actions + self._end(self._active[current], Cause.DROPPED, now_us)
 
     def _begin_or_queue(self, run: Run, now_us: int) -> list[Action]:
-        """Begin a run; one that was sent ahead waits for its slots."""
-        if not _is_ahead(run):
-            return self._begin(run, now_us)
+        """Begin a run; one that was sent ahead waits for its slots.
+
+        So does any other, but only beside runs of which the server knows nothing any more.
+        """
         node = self._nodes[run.node.node_no]
-        self._waiting[run.key.number] = run
-        node.ahead.append(run.key)
-        return self._begin_ahead(node, now_us)
+        if _is_ahead(run):
+            self._waiting[run.key.number] = run
+            node.ahead.append(run.key)
+            return self._begin_ahead(node, now_us)
+        if node.hushed and self._is_crowded(node, run):
+            self._waiting[run.key.number] = run
+            node.crowded.append(run.key)
+            return []
+        return self._begin(run, now_us)
+
+    def _is_crowded(self, node: _Node, run: Run) -> bool:
+        """Whether a run has no room beside the hushed ones: no slots, or not its directory.
+
+        One that joins another has its slots and directory from that.
+        """
+        order = run.order
+        assert isinstance(order, RunTask)
+        if order.joins:
+            return False
+        if order.slots and node.slots_used + order.slots > node.order.slots:
+            return True
+        path = task_directory(order.job_id, order.task_id)
+        others = (self._active[key].run.order for key in node.hushed)
+        return any(
+            isinstance(other, RunTask) and task_directory(other.job_id, other.task_id) == path
+            for other in others
+        )
+
+    def _begin_crowded(self, node: _Node, now_us: int) -> list[Action]:
+        """Begin what had no room, as far as there is some now."""
+        actions: list[Action] = []
+        for _ in range(len(node.crowded)):
+            key = node.crowded.popleft()
+            run = self._waiting.get(key.number)
+            if run is None or run.key != key:
+                continue
+            if node.hushed and self._is_crowded(node, run):
+                node.crowded.append(key)
+                continue
+            del self._waiting[key.number]
+            actions += self._begin(run, now_us)
+        return actions
+
+    def _hush(self, active: _Active) -> None:
+        """The server wants to hear nothing of this run."""
+        active.silent = True
+        self._nodes[active.run.node.node_no].hushed.add(active.run.key)
+
+    def _hear(self, active: _Active, now_us: int) -> list[Action]:
+        """The server does want to hear of it, and counts it."""
+        if not active.silent:
+            return []
+        active.silent = False
+        node = self._nodes[active.run.node.node_no]
+        node.hushed.discard(active.run.key)
+        return self._begin_crowded(node, now_us)
 
     def _begin_ahead(self, node: _Node, now_us: int) -> list[Action]:
         """Begin what was sent ahead, in the order it came, as far as slots are free."""
-        actions: list[Action] = []
-        while node.ahead and node.address is not None:
+        actions: list[Action] = self._begin_crowded(node, now_us) if node.crowded else []
+        while node.ahead and not node.crowded and node.address is not None:
             run = self._waiting.get(node.ahead[0].number)
             if run is None or run.key != node.ahead[0]:
                 node.ahead.popleft()
                 continue
             if node.slots_used + _slots(run) > node.order.slots:
+                break
+            if node.hushed and self._is_crowded(node, run):
                 break
             node.ahead.popleft()
             del self._waiting[run.key.number]
@@ -462,8 +522,7 @@ class AgentCore:
         key = RunKey(order.task_no, order.attempt)
         active = self._active.get(key)
         if active is not None:
-            active.silent = False
-            return self._end(active, Cause.KILLED, now_us)
+            return self._hear(active, now_us) + self._end(active, Cause.KILLED, now_us)
         ending = self._ledger.ending(key)
         if ending is not None:
             return [self._again(ending)]
@@ -477,11 +536,14 @@ class AgentCore:
         ending = self._ledger.ending(key)
         if ending is not None:
             return [self._again(ending)]
-        if key in self._active:
-            return []
+        active = self._active.get(key)
+        if active is not None:
+            return self._hear(active, now_us)
         waiting = self._waiting.get(key.number)
         if waiting is not None and waiting.key == key:
             del self._waiting[key.number]
+        elif key.attempt < self._newest(key.number):
+            return [self._lost(key, now_us)]  # it may have begun before what we know of
         return [self._send(msgspec.structs.replace(self._unbegun(key, now_us), returned=True))]
 
     def _unbegun(self, key: RunKey, now_us: int) -> TaskEnded:
@@ -590,24 +652,26 @@ class AgentCore:
         if key.number < 0:
             actions = self._start_over(node, active, now_us)
         elif active.silent:
+            node.hushed.discard(key)
+            self._ledger.settle(self._ending(active, now_us, report=0))
             actions = [Forget(key)]
         else:
-            actions = [self._send(self._ending(active, now_us))]
+            actions = [self._send(self._ending(active, now_us, report=self._ledger.number()))]
         if self._chores:
             actions += self._released_chores((key,))
         following = self._waiting.pop(key.number, None)
         if following is not None:
             actions += self._begin_or_queue(following, now_us)
-        if node.ahead:
+        if node.ahead or node.crowded:
             actions += self._begin_ahead(node, now_us)
         if node.address is None and not node.active:
             actions += self._proceed(node)
         return actions
 
-    def _ending(self, active: _Active, now_us: int) -> TaskEnded:
+    def _ending(self, active: _Active, now_us: int, *, report: int) -> TaskEnded:
         key, cause, exit_code = active.run.key, active.cause, active.exit_code
         return TaskEnded(
-            report=self._ledger.number(),
+            report=report,
             task_no=key.number,
             attempt=key.attempt,
             start_us=active.start_us,
@@ -741,7 +805,8 @@ class AgentCore:
             return actions + self._proceed(node)
         for key in sorted(node.active):
             active = self._active[key]
-            active.silent = active.silent or node.silent
+            if node.silent and key.number > 0:
+                self._hush(active)
             actions += self._end(active, Cause.DROPPED, now_us, force=True)
         return actions
 
@@ -948,7 +1013,7 @@ class AgentCore:
                 actions.append(Forget(run.key))
         for key, active in list(self._active.items()):
             if key.number > 0 and key not in attempts and key in self._active:
-                active.silent = True
+                self._hush(active)
                 actions += self._end(active, Cause.DROPPED, now_us)
         for no, node in list(self._nodes.items()):
             if no not in nodes and not node.dropping:

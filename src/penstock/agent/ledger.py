@@ -82,6 +82,15 @@ class Ledger:
             self._done.pop(report.chore, None)
             self._done[report.chore] = report.report
 
+    def settle(self, ending: TaskEnded) -> None:
+        """Know how an attempt ended that nobody is told of, in case it is asked for."""
+        key = RunKey(ending.task_no, ending.attempt)
+        self._ended[key] = ending
+        if ending.attempt > self._newest.get(ending.task_no, 0):
+            self._newest[ending.task_no] = ending.attempt
+        self._settled.append(key)
+        self._forget_oldest()
+
     def is_done(self, chore: int) -> bool:
         """Whether the server was told that a chore is done, as far as that is still known."""
         return chore in self._done
@@ -97,8 +106,7 @@ class Ledger:
             report = self.unconfirmed.pop(held)
             if isinstance(report, TaskEnded):
                 self._settled.append(RunKey(report.task_no, report.attempt))
-        while len(self._settled) > _KEPT_ENDINGS:
-            self._forget(self._settled.popleft())
+        self._forget_oldest()
         while len(self._done) > _KEPT_CHORES:
             chore, told = next(iter(self._done.items()))
             if told in self.unconfirmed:
@@ -127,6 +135,10 @@ class Ledger:
             for report in self.unconfirmed.values()
             if isinstance(report, TaskEnded)
         ]
+
+    def _forget_oldest(self) -> None:
+        while len(self._settled) > _KEPT_ENDINGS:
+            self._forget(self._settled.popleft())
 
     def _forget(self, key: RunKey) -> None:
         held = self._ended.get(key)

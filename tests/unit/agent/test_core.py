@@ -754,3 +754,86 @@ def test_nodes_of_another_server_begin_with_its_boots() -> None:
     told(Welcome(server="other", nodes=(1,), attempts=()))
     assert told(node(boot=1)) == []
     assert told(events.NodeCleared(1)) == [events.MakeDirectories(node(boot=1))]
+
+
+# --- a host that was given up ------------------------------------------------------------------
+
+
+def given_up(*orders: RunTask) -> Told:
+    """A host with runs that its server has given to others meanwhile."""
+    told = Told()
+    told(Welcome(server="s", nodes=(1,), attempts=()))
+    for one in orders:
+        told(one)
+    told(Welcome(server="s", nodes=(1,), attempts=()))
+    return told
+
+
+def spawned(actions: list[Action]) -> list[int]:
+    return [action.run.key.number for action in actions if isinstance(action, events.Spawn)]
+
+
+def test_a_new_task_waits_for_the_slots_of_what_is_silently_ended() -> None:
+    told = given_up(order(5))
+    assert told(order(6, task_id="u")) == []
+    assert told(order(7, task_id="v", ahead=True)) == []
+    assert told.core.attempts() == ((6, 1), (7, 1))
+    assert spawned(told(events.Exited(KEY, 143))) == [6]
+    assert spawned(told(events.Exited(RunKey(6, 1), 0))) == [7]
+
+
+def test_a_new_task_that_fits_begins_beside_what_is_silently_ended() -> None:
+    told = given_up(order(5, slots=0))
+    assert spawned(told(order(6, task_id="u"))) == [6]
+
+
+def test_a_new_task_of_the_same_name_waits_for_the_directory() -> None:
+    told = given_up(order(5, slots=0))
+    assert told(order(6, slots=0)) == []
+    assert spawned(told(events.Exited(KEY, 143))) == [6]
+
+
+def test_what_the_server_counts_itself_keeps_nothing_waiting() -> None:
+    told = Told()
+    told(order(5))
+    assert spawned(told(order(6, task_id="u"))) == [6]
+
+
+@pytest.mark.parametrize(
+    "word", [order(5), kill(), ReturnTask(node_no=1, task_no=5, attempt=1)], ids=type
+)
+def test_what_is_asked_for_again_is_counted_again(word: Any) -> None:
+    told = given_up(order(5))
+    told(order(6, task_id="u"))
+    assert spawned(told(word)) == [6]
+    told(events.Exited(KEY, 143))
+    assert told.end().lost
+
+
+def test_what_has_no_room_yet_can_be_given_back_and_killed() -> None:
+    told = given_up(order(5))
+    told(order(6, task_id="u"))
+    told(ReturnTask(node_no=1, task_no=6, attempt=1))
+    assert told.end().returned
+    told(order(7, task_id="v"))
+    told(KillTask(node_no=1, task_no=7, attempt=1))
+    assert told.end().killed
+    assert spawned(told(events.Exited(KEY, 143))) == []
+
+
+def test_what_began_and_was_silently_ended_is_lost_and_not_given_back() -> None:
+    told = given_up(order(5))
+    told(events.Exited(KEY, 143))
+    assert told.reports(TaskEnded) == []
+    told(ReturnTask(node_no=1, task_no=5, attempt=1))
+    assert (told.end().lost, told.end().returned) == (True, False)
+    told(order(5))
+    assert told.end().lost
+    assert spawned(told.all) == [5]
+
+
+def test_what_is_older_than_all_that_is_known_is_not_given_back() -> None:
+    told = Told()
+    told(order(5, 3))
+    told(ReturnTask(node_no=1, task_no=5, attempt=2))
+    assert (told.end().lost, told.end().returned) == (True, False)
