@@ -103,6 +103,9 @@ def move_is_legal(state: State, change: c.Change) -> None:
 def _job_moves(before: JobRecord | None, job: JobRecord) -> None:
     if before is not None:
         _legal(JOB_MOVES, before.state, job.state)
+        at_once = (before.state, job.state) == (JobState.ACTIVE, JobState.COMPLETED)
+        if at_once and job.scheduling_error is None:
+            raise Broken(Invariant.MOVES, f"job {job.id} was completed without an end")
     elif job.state is not JobState.ACTIVE:
         raise Broken(Invariant.MOVES, f"a job begins as {job.state}")
 
