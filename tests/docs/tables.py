@@ -8,6 +8,7 @@ from pathlib import Path
 from penstock.wire.operations import OPERATIONS
 from penstock.wire.routing import Operation
 from penstock.wire.unsupported import UNSUPPORTED
+from tests.docs.diagrams import states
 from tests.sim.invariants import HOLDS, Invariant
 from tests.sim.mutations import MUTATIONS
 
@@ -80,6 +81,7 @@ def write() -> None:
         ("README.md", "operations", supported()),
         ("docs/limits.md", "refused parts", refused_parts()),
         ("tests/sim/README.md", "invariants", invariants()),
+        ("docs/states.md", "states", states()),
     ):
         text = (ROOT / document).read_text("utf-8")
         (ROOT / document).write_text(text.replace(between(document, name), table), "utf-8")

@@ -12,6 +12,7 @@ import pytest
 from penstock.config import Config
 from penstock.launch.accounts import DEVELOPMENT_KEY, DEVELOPMENT_NAME
 from penstock.launch.exits import Exit
+from tests.docs.diagrams import MACHINES, Machine, states
 from tests.docs.tables import ROOT, between, invariants, refused_parts, supported
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -58,6 +59,21 @@ def test_the_list_of_refused_parts_is_that_of_the_code() -> None:
 
 def test_the_list_of_invariants_is_that_of_the_simulation() -> None:
     assert between("tests/sim/README.md", "invariants") == invariants()
+
+
+def test_the_diagrams_are_those_of_the_tables() -> None:
+    assert between("docs/states.md", "states") == states()
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+def test_every_state_has_a_row_and_can_be_reached(machine: Machine) -> None:
+    assert set(machine.table) == set(type(machine.first))
+    reached, new = {machine.first}, [machine.first]
+    while new:
+        following = set(machine.table[new.pop()].values()) - reached
+        reached |= following
+        new += following
+    assert reached == set(machine.table)
 
 
 def test_the_readme_quotes_the_quickstart() -> None:
