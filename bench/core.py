@@ -133,7 +133,7 @@ class _Running:
         while count:
             for _ in range(min(count, IN_TURN, len(running))):
                 ended = running.popleft()
-                queue.ended(ended.job_no, ended.node_no, ended.slots)
+                queue.ended(ended.job_no, ended.node_no, ended.slots, task_no=ended.task_no)
             placed = queue.place(min(count, IN_TURN))
             assert placed, "nothing could be placed"
             running.extend(placed)

@@ -100,7 +100,7 @@ class Scheduling(RuleBasedStateMachine):
     def end(self, data: st.DataObject) -> None:
         placed = data.draw(st.sampled_from(self.running))
         self.running.remove(placed)
-        self.queue.ended(placed.job_no, placed.node_no, placed.slots)
+        self.queue.ended(placed.job_no, placed.node_no, placed.slots, task_no=placed.task_no)
         self.model.ended(placed.job_no, placed.node_no, placed.slots)
 
     @rule(limit=st.integers(1, 20))

@@ -90,8 +90,8 @@ def frees_slots_twice() -> Bug:
     """The end of a task gives its slots back two times."""
     ended = PoolQueue.ended
 
-    def generous(self: PoolQueue, job_no: int, node_no: int, slots: int) -> None:
-        ended(self, job_no, node_no, slots)
+    def generous(self: PoolQueue, job_no: int, node_no: int, slots: int, **more: Any) -> None:
+        ended(self, job_no, node_no, slots, **more)
         self.nodes.take(node_no, -slots)
 
     return mock.patch.object(PoolQueue, "ended", generous)
@@ -249,8 +249,8 @@ def ignores_priority() -> Bug:
     """Jobs take turns whatever their priority is."""
     put_job = PoolQueue.put_job
 
-    def flat(self: PoolQueue, job_no: int, priority: int, cap: int, *, open_: bool) -> None:
-        put_job(self, job_no, 0, cap, open_=open_)
+    def flat(self: PoolQueue, job_no: int, priority: int, cap: int, **more: Any) -> None:
+        put_job(self, job_no, 0, cap, **more)
 
     return mock.patch.object(PoolQueue, "put_job", flat)
 
@@ -263,11 +263,14 @@ def ignores_the_limit_of_a_job() -> Bug:
 def forgets_the_limit_at_a_restart() -> Bug:
     """What ran before a restart does not count against the limit of its job."""
 
-    def began(self: PoolQueue, job_no: int, node_no: int, slots: int) -> None:
-        self.jobs[job_no].running += 1
-        self._take(node_no, slots)
+    began = PoolQueue.began
 
-    return mock.patch.object(PoolQueue, "began", began)
+    def forgetful(self: PoolQueue, job_no: int, node_no: int, slots: int, **more: Any) -> None:
+        cap, self.jobs[job_no].cap = self.jobs[job_no].cap, -1
+        began(self, job_no, node_no, slots, **more)
+        self.jobs[job_no].cap = cap
+
+    return mock.patch.object(PoolQueue, "began", forgetful)
 
 
 def ignores_dependencies() -> Bug:

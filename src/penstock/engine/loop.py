@@ -221,6 +221,8 @@ class Loop:
                 state.hot[key] = None
             if placed:
                 await runs.start(turn, placed)
+            for victim in state.queue(key).victims():
+                runs.make_room(turn, victim.task_no)
         if state.hot:
             self._submit_later(nothing)
 

@@ -16,6 +16,7 @@ from penstock.domain.records import (
 from penstock.domain.states import TASK_MOVES, TaskEvent, TaskState, after
 from penstock.engine import ends, gangs, orders, special
 from penstock.engine.occupancy import task_began
+from penstock.engine.readiness import Readiness, readiness
 from penstock.engine.turn import Turn
 from penstock.messages import KillTask, ReturnTask, TaskBegan, TaskCoordinated, TaskEnded
 from penstock.scheduler.queue import Placement
@@ -211,8 +212,8 @@ def begin_prepared(turn: Turn, job: JobRecord, task: TaskRecord, spec: bytes) ->
     """Begin a task whose nodes are all prepared."""
     nodes = [turn.state.nodes[no] for no in ends.nodes_of(turn, task)]
     for node in nodes:
-        found = special.readiness(job, node, turn.state.job_nodes.get(job.no, node.no))
-        if found is not special.Readiness.READY:
+        found = readiness(job, node, turn.state.job_nodes.get(job.no, node.no))
+        if found is not Readiness.READY:
             return
     task = _begin(turn, task, nodes, turn.now_us)
     if task.instances:
@@ -257,6 +258,17 @@ def stop_running(turn: Turn, task: TaskRecord, ending: Ending) -> TaskRecord:
             task.node_no, KillTask(node_no=task.node_no, task_no=task.no, attempt=task.attempt)
         )
     return task
+
+
+def make_room(turn: Turn, task_no: int) -> None:
+    """Have a task run later, so that one of more weight can run now."""
+    task = turn.state.given.get(task_no)
+    if task is None:
+        return
+    if task.ahead:
+        give_back(turn, task)
+    elif task.ending is None:
+        stop_running(turn, task, Ending.REQUEUED)
 
 
 def give_up(turn: Turn, task: TaskRecord) -> None:

@@ -6,7 +6,6 @@ link. A node's boot number tells whether a preparation still counts.
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import Any
 
 from msgspec.structs import replace
@@ -19,10 +18,10 @@ from penstock.domain.records import (
     NodeRecord,
     SpecialRun,
 )
-from penstock.domain.specs.special import JobPreparationTask
 from penstock.domain.states import NodeState
 from penstock.engine import orders
 from penstock.engine.ends import ENDED_BY_USER
+from penstock.engine.readiness import Readiness, readiness, waits_for_success
 from penstock.engine.turn import Turn
 from penstock.messages import Instruction, KillTask, TaskEnded
 from penstock.scheduler.outcomes import may_retry
@@ -34,43 +33,6 @@ RELEASED_IN = frozenset(
 """A node in another state is on its way to or from something, and has nothing to release."""
 
 NOT_THERE = frozenset({NodeState.UNKNOWN, NodeState.UNUSABLE, NodeState.LEAVING_POOL})
-
-
-class Readiness(Enum):
-    """Whether a node may run tasks of a job."""
-
-    READY = auto()
-    TO_PREPARE = auto()  # the preparation task has to run first
-    PREPARING = auto()  # it runs
-    FAILED = auto()  # it failed for good
-
-
-def readiness(job: JobRecord, node: NodeRecord, job_node: JobNodeRecord | None) -> Readiness:
-    """Whether a node may run tasks of a job."""
-    task = job.spec.job_preparation_task
-    if task is None:
-        return Readiness.READY
-    if job_node is None or job_node.preparation is None or not _counts(task, node, job_node):
-        return Readiness.TO_PREPARE
-    if job_node.preparation.running:
-        return Readiness.PREPARING
-    if job_node.is_prepared:
-        return Readiness.READY
-    return Readiness.FAILED
-
-
-def _counts(task: JobPreparationTask, node: NodeRecord, job_node: JobNodeRecord) -> bool:
-    """Whether the last preparation of a node still counts."""
-    if job_node.boot == node.boot:
-        return True
-    spared = task.rerun_on_node_reboot_after_success is False and job_node.is_prepared
-    return spared and job_node.boot >= node.wiped
-
-
-def waits_for_success(job: JobRecord) -> bool:
-    """Whether tasks wait for the preparation of their node."""
-    task = job.spec.job_preparation_task
-    return task is not None and task.wait_for_success is not False
 
 
 def prepare(turn: Turn, job: JobRecord, node: NodeRecord) -> bool:

@@ -26,8 +26,10 @@ from penstock.domain.records import (
 )
 from penstock.domain.states import JobState, NodeState, SchedulingState, TaskResult, TaskState
 from penstock.engine.parts import JobNodes, Subtasks
+from penstock.engine.readiness import Readiness, readiness, waits_for_success
 from penstock.engine.roster import Roster
 from penstock.scheduler.ahead import slots_ahead
+from penstock.scheduler.demands import Demand
 from penstock.scheduler.dependencies import DependencyBook
 from penstock.scheduler.nodes import Fill
 from penstock.scheduler.queue import PoolQueue
@@ -280,9 +282,16 @@ class State:
 
     def _count_given(self, task: TaskRecord) -> None:
         """Count a task that its nodes have, as after a restart."""
-        queue, held = self.queue_of(task.job_no), task.held or task.slots
-        for node_no in self._nodes_of(task):
-            queue.began(task.job_no, node_no, held)
+        nodes = self._nodes_of(task)
+        if nodes:
+            self.queue_of(task.job_no).began(
+                task.job_no,
+                nodes[0],
+                task.held or task.slots,
+                task_no=task.no,
+                others=tuple(nodes[1:]),
+                demand=self._demand(task),
+            )
 
     def _nodes_of(self, task: TaskRecord) -> list[int]:
         """The nodes that have a task, the primary's first."""
@@ -294,6 +303,17 @@ class State:
     def _put_job_node(self, job_node: JobNodeRecord) -> None:
         if job_node.node_no in self.nodes and job_node.job_no in self.jobs:
             self.job_nodes.put(job_node)
+            self._let_use(self.jobs[job_node.job_no], self.nodes[job_node.node_no])
+
+    def _let_use(self, job: JobRecord, node: NodeRecord) -> None:
+        """Say what the preparation of a node means for the tasks of a job."""
+        found = readiness(job, node, self.job_nodes.get(job.no, node.no))
+        queue = self.queue(queue_key(job))
+        bar = found is Readiness.FAILED and waits_for_success(job)
+        (queue.bar if bar else queue.unbar)(job.no, node.no)
+        ready = found is Readiness.READY
+        (queue.prepared if ready else queue.unprepared)(job.no, node.no)
+        self.hot[queue_key(job)] = None
 
     def _put_pool(self, pool: PoolRecord) -> None:
         key = (pool.account, key_of(pool.id))
@@ -302,11 +322,17 @@ class State:
         policy = pool.spec.task_scheduling_policy
         queue = self.queue(key)
         queue.fill = Fill(((policy and policy.node_fill_type) or "spread").lower())
+        alone = (pool.spec.task_slots_per_node or 1) == 1
+        queue.gangs_allowed = alone and bool(pool.spec.enable_inter_node_communication)
         queue.oldest_first = bool(policy and policy.job_default_order == "creationtime")
 
     def _put_node(self, node: NodeRecord) -> None:
+        before = self.nodes.get(node.no)
         self.roster.put(node)
         self.open_or_close(node)
+        if before is not None and (before.boot, before.wiped) != (node.boot, node.wiped):
+            for job_node in self.job_nodes.of_node(node.no):
+                self._let_use(self.jobs[job_node.job_no], node)
 
     def open_or_close(self, node: NodeRecord) -> None:
         """Let the node be given tasks or not, as its state and its host's link say."""
@@ -320,7 +346,13 @@ class State:
         )
         if is_open and not queue.has_node(node.no):
             used = sum(task.held or task.slots for task in self.given_to(node.no))
-            queue.open_node(node.no, node.slots - used, self._ahead_slots(node))
+            queue.open_node(
+                node.no,
+                node.slots - used,
+                self._ahead_slots(node),
+                dedicated=node.dedicated,
+                capacity=node.slots,
+            )
             self.hot[key] = None
         elif not is_open:
             queue.close_node(node.no)
@@ -343,7 +375,7 @@ class State:
 
     def _drop_node(self, no: int) -> None:
         node = self.roster.drop(no)
-        self.queue(self._key_of_node(node)).close_node(no)
+        self.queue(self._key_of_node(node)).forget_node(no)
         self.pace_us.pop(no, None)
         self.job_nodes.drop_node(no)
         for chore_no in list(self._node_chores.get(no, ())):
@@ -390,7 +422,14 @@ class State:
             self.enabling.pop(job.no, None)
         if job.state is JobState.COMPLETED:
             self.job_nodes.drop_job(job.no)
-        queue.put_job(job.no, spec.priority or 0, cap, open_=job.state is JobState.ACTIVE)
+        queue.put_job(
+            job.no,
+            spec.priority or 0,
+            cap,
+            open_=job.state is JobState.ACTIVE,
+            preemptible=bool(spec.allow_task_preemption),
+            prepares=spec.job_preparation_task is not None,
+        )
         self.hot[key] = None
 
     def _drop_job(self, no: int) -> None:
@@ -426,8 +465,8 @@ class State:
 
     def _release_dependents(self, task: TaskRecord) -> None:
         if task.satisfies and task.job_no in self.books:
-            for task_no, (slots, affinity) in self.books[task.job_no].satisfy(task.id):
-                self.enqueue(task.job_no, task_no, slots, affinity)
+            for task_no, then in self.books[task.job_no].satisfy(task.id):
+                self.enqueue(task.job_no, task_no, *then)
 
     def _drop_task(self, task: TaskRecord) -> None:
         self.tallies[task.job_no].count(task.state, task.slots, -1, failed=_failed(task))
@@ -437,9 +476,24 @@ class State:
             self._forget_waiting(task)
 
     def _wait(self, task: TaskRecord | WaitingTask) -> None:
-        then = (task.slots, task.affinity)
+        demand = self._demand(task)
+        then = (task.slots, task.affinity, demand)
         if task.depends is None or self.books[task.job_no].add(task.no, task.depends, then):
-            self.enqueue(task.job_no, task.no, task.slots, task.affinity)
+            self.enqueue(task.job_no, task.no, task.slots, task.affinity, demand)
+
+    def _demand(self, task: TaskRecord | WaitingTask) -> Demand | None:
+        """What a task asks for beyond slots."""
+        if task.instances:
+            return Demand(nodes=task.instances, gang=True)
+        if not task.manager:
+            return None
+        manager = self.jobs[task.job_no].spec.job_manager_task
+        return Demand(
+            whole=manager is None or manager.run_exclusive is not False,
+            dedicated=manager is not None and manager.allow_low_priority_node is False,
+            first=True,
+            displaces=task.attempt > 0,
+        )
 
     def _wait_all(self, tasks: Iterable[WaitingTask]) -> None:
         """Let many wait; those that want nothing but slots together, as most do."""
@@ -452,10 +506,17 @@ class State:
                 for task in group:
                     self._wait(task)
 
-    def enqueue(self, job_no: int, task_no: int, slots: int, affinity: str | None) -> None:
+    def enqueue(
+        self,
+        job_no: int,
+        task_no: int,
+        slots: int,
+        affinity: str | None,
+        demand: Demand | None = None,
+    ) -> None:
         """Let an active task wait for a node: it waits for no other task any more."""
         key = queue_key(self.jobs[job_no])
-        self.queue(key).add(job_no, task_no, slots, self._hint(key, affinity))
+        self.queue(key).add(job_no, task_no, slots, self._hint(key, affinity), demand)
         self.hot[key] = None
 
     def _hint(self, key: QueueKey, affinity: str | None) -> int | None:
@@ -468,7 +529,8 @@ class State:
     def _forget_waiting(self, task: TaskRecord) -> None:
         book = self.books.get(task.job_no)
         if book is None or not book.remove(task.no):
-            self.queue_of(task.job_no).remove(task.job_no, task.no, task.slots)
+            queue = self.queue_of(task.job_no)
+            queue.remove(task.job_no, task.no, task.slots, self._demand(task))
 
     def _give(self, task: TaskRecord) -> None:
         self.job_given.setdefault(task.job_no, {})[task.no] = None
@@ -495,7 +557,9 @@ class State:
             del on_node[task_no]
             if not on_node:
                 del self.node_given[node_no]
-            self.queue(key).ended(task.job_no, node_no, task.held or task.slots)
+        if nodes:
+            held, others = task.held or task.slots, tuple(nodes[1:])
+            self.queue(key).ended(task.job_no, nodes[0], held, task_no=task_no, others=others)
             self.hot[key] = None
 
 
@@ -505,7 +569,8 @@ def queue_key(job: JobRecord) -> QueueKey:
 
 
 def _kind(task: WaitingTask) -> tuple[int, int, bool]:
-    return task.job_no, task.slots, task.depends is None and task.affinity is None
+    plain = task.depends is None and task.affinity is None
+    return task.job_no, task.slots, plain and not task.instances and not task.manager
 
 
 def _failed(task: TaskRecord) -> bool:

@@ -10,6 +10,7 @@ the same million move on when it is nearly over, and not a million times each.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from penstock.domain.records import key_of
 from penstock.domain.specs.task import Dependencies
@@ -29,8 +30,8 @@ def number_of(task_id: str) -> int | None:
     return int(task_id)
 
 
-Then = tuple[int, str | None]
-"""What its owner wants to know of a dependent when it is released: slots and affinity."""
+Then = tuple[Any, ...]
+"""What its owner wants to know of a dependent when it is released."""
 
 
 class _Wish:

@@ -6,163 +6,34 @@ order they came. Evenness is by virtual time, as in start-time fair queueing: ea
 the slots it was served so far, the least served goes next, and a job that comes back from having
 nothing to run starts at the level of the others instead of claiming all it did not use.
 
-Jobs stand in one heap per least number of slots that any of their tasks needs, so a pass never
-meets a job that has nothing to fit into the largest gap. Entries that no longer count are left in
-the heaps, and tasks that wait no more in their lines; they are dropped when they surface, or all
-at once when they have become the greater part.
+A task with a demand takes its turn with the others. If it does not fit then, though enough of
+the nodes could be given to it, nodes are held for it (`reservation`), and the others go on with
+the rest. Where they could not, it is set aside and holds up nobody. One task at a time has nodes
+held: the first in order, until it is placed or one of more weight needs the same.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
-from heapq import heapify, heappop, heappush
+from collections.abc import Sequence
 
-import msgspec
+from penstock.scheduler.demands import Demand, Placement, Reserved, Victim
+from penstock.scheduler.nodes import Fill, FreeNodes, Trait
+from penstock.scheduler.preemption import Preemption
+from penstock.scheduler.reservation import Reservation
+from penstock.scheduler.room import Room, matches, rank_of
+from penstock.scheduler.turns import ANY_ROOM, Turns, WishTurns
+from penstock.scheduler.waiting import Entry, Prepared, WaitingJob, Wish, WishKey
 
-from penstock.scheduler.nodes import Fill, FreeNodes
+__all__ = ["ANY_ROOM", "MOST_VICTIMS", "Placement", "PoolQueue", "WaitingJob"]
 
+MOST_VICTIMS = 1000
+"""How many tasks have to make room at a time."""
 
-class Placement(msgspec.Struct, frozen=True, gc=False):
-    """A task and the node it was given."""
+_Mark = tuple[Entry, bool, int]
+"""A task's place in the order: its job's turn, whether it is not its job's first, its number."""
 
-    job_no: int
-    task_no: int
-    node_no: int
-    slots: int
-    ahead: bool = False  # the node has to end something first
-    nodes: tuple[int, ...] = ()
-    held: int = 0
-
-
-ANY_ROOM = 1 << 30
-"""More slots than any task needs."""
-
-_Entry = tuple[int, int, int]  # (-priority, served, job number): the smallest goes first
-
-
-class _Line:
-    """Tasks in the order they came. One that left the middle of it may come back at its end."""
-
-    __slots__ = ("_gone", "_hidden", "_tasks")
-
-    def __init__(self) -> None:
-        self._tasks: deque[int] = deque()
-        self._gone: dict[int, int] = {}  # how many of a task's places, the first ones, are void
-        self._hidden = 0  # void places in all
-
-    def append(self, task_no: int) -> None:
-        self._tasks.append(task_no)
-
-    def extend(self, task_nos: Iterable[int]) -> None:
-        self._tasks.extend(task_nos)
-
-    def head(self) -> int | None:
-        """The first task; None when there is none."""
-        tasks = self._tasks
-        while self._hidden and tasks and self._is_void(tasks[0]):
-            tasks.popleft()
-        return tasks[0] if tasks else None
-
-    def pop(self) -> None:
-        """Take the task out that `head` gave."""
-        self._tasks.popleft()
-
-    def remove(self, task_no: int) -> None:
-        """Take out a task from anywhere."""
-        self._gone[task_no] = self._gone.get(task_no, 0) + 1
-        self._hidden += 1
-        if self._hidden > _FEW and self._hidden * 2 > len(self._tasks):
-            self._tasks = deque(task for task in self._tasks if not self._is_void(task))
-
-    def _is_void(self, task_no: int) -> bool:
-        """Whether the next place of a task is void; asked once for each, in order."""
-        places = self._gone.get(task_no)
-        if places is None:
-            return False
-        self._hidden -= 1
-        if places > 1:
-            self._gone[task_no] = places - 1
-        else:
-            del self._gone[task_no]
-        return True
-
-
-_FEW = 64
-"""What is not worth tidying up."""
-
-
-class WaitingJob:
-    """The ready tasks of one job, by the slots they need."""
-
-    __slots__ = (
-        "cap",
-        "entry",
-        "hints",
-        "job_no",
-        "lines",
-        "open",
-        "priority",
-        "running",
-        "served",
-        "waiting",
-    )
-
-    def __init__(self, job_no: int, priority: int, cap: int) -> None:
-        self.job_no = job_no
-        self.priority = priority
-        self.cap = cap  # most tasks that may run at once; -1: no limit
-        self.running = 0
-        self.waiting = 0
-        self.served = 0
-        self.open = False
-        self.lines: dict[int, _Line] = {}  # by the slots that their tasks need
-        self.hints: dict[int, int] = {}  # task: node it would like
-        self.entry: tuple[int, _Entry] | None = None  # by least slots; it is in that heap
-
-    def add(self, task_no: int, slots: int, hint: int | None) -> None:
-        self._line(slots).append(task_no)
-        self.waiting += 1
-        if hint is not None:
-            self.hints[task_no] = hint
-
-    def add_many(self, task_nos: Sequence[int], slots: int) -> None:
-        self._line(slots).extend(task_nos)
-        self.waiting += len(task_nos)
-
-    def _line(self, slots: int) -> _Line:
-        line = self.lines.get(slots)
-        if line is None:
-            line = self.lines[slots] = _Line()
-        return line
-
-    def remove(self, task_no: int, slots: int) -> None:
-        self.lines[slots].remove(task_no)
-        self.hints.pop(task_no, None)
-        self.waiting -= 1
-
-    def least(self) -> int | None:
-        """The fewest slots that a waiting task needs; None when none waits."""
-        while self.lines:
-            slots = min(self.lines)
-            if self.lines[slots].head() is not None:
-                return slots
-            del self.lines[slots]
-        return None
-
-    def oldest(self, room: int) -> tuple[int, int] | None:
-        """The oldest waiting task that fits into `room`, with its slots."""
-        best: tuple[int, int] | None = None
-        for slots, line in self.lines.items():
-            if slots <= room:
-                head = line.head()
-                if head is not None and (best is None or head < best[0]):
-                    best = (head, slots)
-        return best
-
-    @property
-    def capped(self) -> bool:
-        return self.cap >= 0 and self.running >= self.cap
+_Spot = tuple[int, int, int]
+"""A task, the slots it needs and a node with room for it."""
 
 
 class PoolQueue:
@@ -171,74 +42,183 @@ class PoolQueue:
     def __init__(self, fill: Fill = Fill.SPREAD, *, oldest_first: bool = False) -> None:
         self.fill = fill
         self.oldest_first = oldest_first
-        self.nodes = FreeNodes()  # by the slots that are free now
-        self.soon = FreeNodes()  # by the slots that may be sent ahead; only where some may
-        self._ahead: dict[int, int] = {}  # by node: slots that may be sent ahead in all
         self.jobs: dict[int, WaitingJob] = {}
-        self._turns: dict[int, list[_Entry]] = {}  # heaps, by least slots
+        self._room = Room()
+        self.nodes = self._room.nodes
+        self.soon = self._room.soon
+        self._turns = Turns(self.jobs)
+        self._wishes = WishTurns(self.jobs)
+        self._possible: dict[WishKey, bool] = {}  # whether there are nodes enough for a wish
         self._level: dict[int, int] = {}  # by priority: what the last served job had
+        self._reserved: Reservation | None = None
+        self._preemption = Preemption(self._room, self.jobs)
+        self._running = self._preemption.running
+        self._gangs_allowed = False
+        self._knowing: dict[int, dict[int, None]] = {}  # by node: jobs to which it is not like any
+        self._asleep: dict[int, dict[int, None]] = {}  # by node: jobs that found no room on it
+        self._aside: list[WaitingJob] = []  # found no node that they may use, in this pass
+        self._released = False  # nodes that were held are not any more, in this pass
+        self._all_placed = False  # as much as could be
 
     # --- nodes -------------------------------------------------------------------------------
+
+    @property
+    def gangs_allowed(self) -> bool:
+        """Whether the pool may run multi-instance tasks; else they are set aside."""
+        return self._gangs_allowed
+
+    @gangs_allowed.setter
+    def gangs_allowed(self, allowed: bool) -> None:
+        self._gangs_allowed = allowed
+        self._review_wishes()
 
     def has_node(self, node_no: int) -> bool:
         """Whether the node may be given tasks."""
         return node_no in self.nodes
 
-    def open_node(self, node_no: int, free: int, ahead: int = 0) -> None:
+    def open_node(
+        self,
+        node_no: int,
+        free: int,
+        ahead: int = 0,
+        *,
+        dedicated: bool = True,
+        capacity: int | None = None,
+    ) -> None:
         """Let a node be given tasks.
 
         `free` is negative where more was sent ahead than is free; `ahead` is how many slots
-        may be sent ahead of those that are free.
+        may be sent ahead of those that are free; `capacity` is what is free of an empty one.
         """
-        self.nodes.open(node_no, free)
-        self.set_ahead(node_no, ahead)
+        trait = Trait(free if capacity is None else capacity, dedicated)
+        if node_no in self.nodes:
+            self.close_node(node_no)
+        self._room.open(node_no, free, trait)
+        self._room.set_ahead(node_no, ahead)
+        self._review_wishes()
 
     def close_node(self, node_no: int) -> None:
         """Let a node be given no more tasks."""
-        self.nodes.close(node_no)
-        self.soon.close(node_no)
-        self._ahead.pop(node_no, None)
+        if node_no not in self.nodes:
+            return
+        if self._reserved is not None:
+            self._reserved.lost(node_no)
+        self._preemption.closed(node_no)
+        self._room.close(node_no)
+        self._review_wishes()
+
+    def forget_node(self, node_no: int) -> None:
+        """Let go of a node that never comes back."""
+        self.close_node(node_no)
+        self._asleep.pop(node_no, None)
+        for job_no in self._knowing.pop(node_no, ()):
+            job = self.jobs[job_no]
+            job.barred.discard(node_no)
+            if job.prepared is not None:
+                job.prepared.discard(node_no)
+            self._particular(job)
 
     def set_ahead(self, node_no: int, ahead: int) -> None:
         """Change how many slots may be sent ahead to a node."""
-        self._ahead[node_no] = ahead
-        if ahead:
-            self.soon.open(node_no, self.nodes.free(node_no) + ahead)
-        else:
-            self.soon.close(node_no)
+        self._room.set_ahead(node_no, ahead)
 
-    def _take(self, node_no: int, slots: int) -> None:
-        self.nodes.take(node_no, slots)
-        self.soon.take(node_no, slots)
+    def bar(self, job_no: int, node_no: int) -> None:
+        """Never again place a task of the job on the node."""
+        job = self.jobs[job_no]
+        job.barred.add(node_no)
+        self._knowing.setdefault(node_no, {})[job_no] = None
+        self._particular(job)
+        if self._reserved is not None:
+            self._reserved.changed = True
+
+    def unbar(self, job_no: int, node_no: int) -> None:
+        """Place tasks of the job on the node again."""
+        job = self.jobs[job_no]
+        job.barred.discard(node_no)
+        if job.prepared is not None and node_no in job.prepared.nodes:
+            job.prepared.add(node_no)
+        self._particular(job)
+        if self._reserved is not None:
+            self._reserved.noticed(node_no)
+
+    def prepared(self, job_no: int, node_no: int) -> None:
+        """Tasks of a job that prepares its nodes may be sent ahead to this one."""
+        job = self.jobs[job_no]
+        if job.prepared is None:
+            job.prepared = Prepared()
+        job.prepared.add(node_no)
+        self._knowing.setdefault(node_no, {})[job_no] = None
+
+    def unprepared(self, job_no: int, node_no: int) -> None:
+        """A node has to be prepared for the job again."""
+        job = self.jobs[job_no]
+        if job.prepared is not None:
+            job.prepared.discard(node_no)
+
+    def _particular(self, job: WaitingJob) -> None:
+        """What nodes the job may use has changed."""
+        job.picky = bool(job.barred) or job.prepares
+        self._review_wishes()
+        self._enter(job, fresh=False)
 
     # --- jobs and tasks ----------------------------------------------------------------------
 
-    def put_job(self, job_no: int, priority: int, cap: int, *, open_: bool) -> None:
+    def put_job(
+        self,
+        job_no: int,
+        priority: int,
+        cap: int,
+        *,
+        open_: bool,
+        preemptible: bool = False,
+        prepares: bool = False,
+    ) -> None:
         """Add a job, or say what has changed of it. Tasks of a job that is not open wait."""
         job = self.jobs.get(job_no)
         if job is None:
             job = self.jobs[job_no] = WaitingJob(job_no, priority, cap)
         job.priority, job.cap, job.open = priority, cap, open_
+        job.preemptible, job.prepares = preemptible, prepares
+        job.picky = bool(job.barred) or prepares
+        self._preemption.put_job(job)
         self._enter(job, fresh=True)
 
     def release(self, job_no: int) -> WaitingJob | None:
         """Let go of a job with its tasks, for good or for the queue of another pool."""
-        job = self.jobs.pop(job_no, None)
-        if job is not None:
-            job.entry = None
+        job = self.jobs.get(job_no)
+        if job is None:
+            return None
+        if self._reserved is not None and self._reserved.job is job:
+            self._drop_reservation()
+        del self.jobs[job_no]
+        self._preemption.drop_job(job_no)
+        for node_no in (*job.barred, *(job.prepared.nodes if job.prepared else ())):
+            self._knowing.get(node_no, {}).pop(job_no, None)
+        job.entry = None
+        job.wish_entries.clear()
         return job
 
     def adopt(self, job: WaitingJob) -> None:
         """Take over a job that another queue released."""
         self.jobs[job.job_no] = job
+        for node_no in (*job.barred, *(job.prepared.nodes if job.prepared else ())):
+            self._knowing.setdefault(node_no, {})[job.job_no] = None
+        self._preemption.put_job(job)
         self._enter(job, fresh=True)
 
-    def add(self, job_no: int, task_no: int, slots: int, hint: int | None = None) -> None:
+    def add(
+        self,
+        job_no: int,
+        task_no: int,
+        slots: int,
+        hint: int | None = None,
+        demand: Demand | None = None,
+    ) -> None:
         """Let a task wait. `hint` is a node that it would like, if that has room."""
         job = self.jobs[job_no]
         fresh = not job.waiting
-        job.add(task_no, slots, hint)
-        if job.entry is None or slots < job.entry[0]:
+        job.add(task_no, slots, hint, demand)
+        if demand is not None or job.entry is None or slots < job.entry[0]:
             self._enter(job, fresh=fresh)
 
     def add_many(self, job_no: int, task_nos: Sequence[int], slots: int) -> None:
@@ -249,24 +229,41 @@ class PoolQueue:
         if job.entry is None or slots < job.entry[0]:
             self._enter(job, fresh=fresh)
 
-    def remove(self, job_no: int, task_no: int, slots: int) -> None:
-        """Let a task wait no more. `slots` are those that it was added with."""
+    def remove(self, job_no: int, task_no: int, slots: int, demand: Demand | None = None) -> None:
+        """Let a task wait no more. `slots` and `demand` are those that it was added with."""
         job = self.jobs[job_no]
-        job.remove(task_no, slots)
-        if job.entry is not None and job.least() != job.entry[0]:
+        job.remove(task_no, slots, demand)
+        if demand is not None or (job.entry is not None and job.least() != job.entry[0]):
             self._enter(job, fresh=False)
 
-    def began(self, job_no: int, node_no: int, slots: int) -> None:
-        """Count a task that runs already, as after a restart."""
+    def began(
+        self,
+        job_no: int,
+        node_no: int,
+        slots: int,
+        *,
+        task_no: int,
+        others: tuple[int, ...] = (),
+        demand: Demand | None = None,
+    ) -> None:
+        """Count a task that runs already, as after a restart. `slots` is what each node gives."""
         job = self.jobs[job_no]
         job.running += 1
         if job.capped:
             self._enter(job, fresh=False)
-        self._take(node_no, slots)
+        placement = Placement(job_no, task_no, node_no, slots, others=others, demand=demand)
+        for held in placement.nodes:
+            self._room.take(held, slots)
+        self._begin(job, placement)
 
-    def ended(self, job_no: int, node_no: int, slots: int) -> None:
-        """Count a task that runs no more; its slots are free."""
-        self._take(node_no, -slots)
+    def ended(
+        self, job_no: int, node_no: int, slots: int, *, task_no: int, others: tuple[int, ...] = ()
+    ) -> None:
+        """Count a task that runs no more; its slots are free on each of its nodes."""
+        self._room.give(node_no, slots)
+        for other in others:
+            self._room.give(other, slots)
+        self._preemption.ended(task_no)
         job = self.jobs.get(job_no)
         if job is not None:
             was_capped = job.capped
@@ -274,11 +271,19 @@ class PoolQueue:
             if was_capped:
                 self._enter(job, fresh=False)
 
+    def _begin(self, job: WaitingJob, placement: Placement) -> None:
+        self._running[placement.task_no] = placement
+        if job.preemptible:
+            self._preemption.began(placement)
+
     # --- turns -------------------------------------------------------------------------------
 
     def _enter(self, job: WaitingJob, *, fresh: bool) -> None:
         """Give the job its place among the turns, or none if nothing of it may start."""
-        least = job.least() if job.open and not job.capped else None
+        starts = job.open and not job.capped
+        if job.wishes or job.wish_entries:
+            self._enter_wishes(job, starts=starts, fresh=fresh)
+        least = job.least() if starts and not job.first_waits else None
         if least is None:
             job.entry = None
             return
@@ -288,69 +293,424 @@ class PoolQueue:
         place = (least, (-job.priority, served, job.job_no))
         if job.entry != place:
             job.entry = place
-            self._push(*place)
+            self._turns.push(*place)
 
-    def _push(self, least: int, entry: _Entry) -> None:
-        heap = self._turns.setdefault(least, [])
-        if len(heap) > 2 * len(self.jobs) + _FEW:
-            heap[:] = [other for other in set(heap) if self._counts(least, other)]
-            heapify(heap)
-        heappush(heap, entry)
-
-    def _next(self, room: int) -> WaitingJob | None:
-        """The job whose turn it is, among those with a task that fits into `room`."""
-        best: _Entry | None = None
-        for least in list(self._turns):
-            if least > room:
+    def _enter_wishes(self, job: WaitingJob, *, starts: bool, fresh: bool) -> None:
+        """The same for those of its tasks that have demands."""
+        wanting = [wish for wish, _ in job.wanting()]
+        keys = {wish: self._key(job, wish) for wish in wanting}
+        job.first_waits = any(wish[1].first and self._is_possible(keys[wish]) for wish in wanting)
+        if fresh and starts and wanting:
+            job.served = max(job.served, self._level.get(job.priority, 0))
+        before, job.wish_entries = job.wish_entries, {}
+        for wish in wanting if starts else ():
+            if job.first_waits and not wish[1].first:
                 continue
-            heap = self._turns[least]
-            while heap and not self._counts(least, heap[0]):
-                heappop(heap)
-            if not heap:
-                del self._turns[least]
-            elif best is None or heap[0] < best:
-                best = heap[0]
-        return None if best is None else self.jobs[best[2]]
+            served = -1 if wish[1].displaces else 0 if self.oldest_first else job.served
+            place = (keys[wish], (-job.priority, served, job.job_no))
+            job.wish_entries[wish] = place
+            if before.get(wish) != place:
+                self._wishes.push(*place)
 
-    def _counts(self, least: int, entry: _Entry) -> bool:
-        job = self.jobs.get(entry[2])
-        return job is not None and job.entry == (least, entry)
+    @staticmethod
+    def _key(job: WaitingJob, wish: Wish) -> WishKey:
+        return (*wish, job.job_no if job.barred else 0)
+
+    def _is_possible(self, key: WishKey) -> bool:
+        """Whether there are as many nodes as a task wants, though they be busy."""
+        possible = self._possible.get(key)
+        if possible is None:
+            possible = self._possible[key] = self._are_enough(key)
+        return possible
+
+    def _are_enough(self, key: WishKey) -> bool:
+        slots, demand, job_no = key
+        if demand.is_gang and not self._gangs_allowed:
+            return False
+        traits = self._room.traits
+        count = traits.count(lambda trait: matches(trait, slots, demand))
+        if job_no and job_no in self.jobs:
+            barred = map(traits.get, self.jobs[job_no].barred)
+            count -= sum(trait is not None and matches(trait, slots, demand) for trait in barred)
+        return count >= demand.nodes
+
+    def _review_wishes(self) -> None:
+        """What nodes there are has changed."""
+        if not self._possible and not len(self._wishes):
+            return
+        before = self._possible
+        self._possible = {key: self._are_enough(key) for key in self._wishes.kinds()}
+        for key, possible in self._possible.items():
+            if key[1].first and before.get(key) != possible:
+                for job_no in sorted(self._wishes.of_kind(key)):
+                    if job_no in self.jobs:
+                        self._enter(self.jobs[job_no], fresh=False)
 
     def next_priority(self) -> int | None:
         """The priority of the job whose turn it would be if there were room."""
-        job = self._next(ANY_ROOM)
-        return None if job is None else job.priority
+        job = self._turns.next(ANY_ROOM)
+        weights = [] if job is None else [job.priority]
+        weights += [-entry[0] for key, entry in self._wishes.tops() if self._is_possible(key)]
+        return max(weights, default=None)
+
+    # --- placing -----------------------------------------------------------------------------
 
     def place(self, limit: int) -> list[Placement]:
         """Give up to `limit` waiting tasks their nodes. Cost: O(log jobs) each."""
         placed: list[Placement] = []
-        while len(placed) < limit:
-            placement = self._place_on(self.nodes) or self._place_on(self.soon)
-            if placement is None:
-                break
-            placed.append(placement)
+        self._released = True
+        while self._released:
+            self._released = False
+            for nodes in (self.nodes, self.soon):
+                while not (nodes is self.soon and self._released) and len(placed) < limit:
+                    placement = self._place_on(nodes)
+                    if placement is None:
+                        break
+                    placed.append(placement)
+                self._bring_back()
+        self._all_placed = len(placed) < limit
         return placed
 
     def _place_on(self, nodes: FreeNodes) -> Placement | None:
+        if len(self._wishes) or self._room.kept or self._reserved is not None:
+            return self._place_in_order(nodes)
         room = nodes.most
-        job = self._next(room) if room else None
-        return None if job is None else self._place_one(job, nodes, room)
+        job = self._turns.next(room) if room else None
+        if job is None:
+            return None
+        if job.picky and (job.barred or nodes is self.soon):
+            return self._place_in_order(nodes)
+        return self._place_one(job, nodes, room)
 
     def _place_one(self, job: WaitingJob, nodes: FreeNodes, room: int) -> Placement:
+        """Place a task that may use any node."""
         found = job.oldest(room)
         assert found is not None, "a job had a turn and nothing to run"
         task_no, slots = found
-        hint = job.hints.pop(task_no, None)
+        hint = job.hints.get(task_no)
         if hint is not None and nodes.free(hint) >= slots:
             node_no: int | None = hint
         else:
             node_no = nodes.choose(slots, self.fill if nodes is self.nodes else Fill.SPREAD)
         assert node_no is not None, "there was room, and now there is none"
+        return self._give(job, (task_no, slots, node_no), ahead=nodes is self.soon)
+
+    def _give(self, job: WaitingJob, spot: _Spot, *, ahead: bool) -> Placement:
+        """Let the first task of a line have its node."""
+        task_no, slots, node_no = spot
         job.lines[slots].pop()
+        if job.hints:
+            job.hints.pop(task_no, None)
         job.waiting -= 1
         job.running += 1
-        self._take(node_no, slots)
+        self._room.take(node_no, slots)
         self._level[job.priority] = job.served
         job.served += slots
         self._enter(job, fresh=False)
-        return Placement(job.job_no, task_no, node_no, slots, nodes is self.soon)
+        placement = Placement(job.job_no, task_no, node_no, slots, ahead)
+        self._begin(job, placement)
+        return placement
+
+    # --- placing where not all are alike -----------------------------------------------------
+
+    def _place_in_order(self, nodes: FreeNodes) -> Placement | None:
+        """Place the first task in order that fits; on the way hold nodes for one that does not."""
+        now = nodes is self.nodes
+        while True:
+            self._review()
+            job, spot = self._ordinary(nodes)
+            mark = None if job is None or spot is None else _mark_of(job, spot[0])
+            if mark is None and not now:
+                return None
+            if mark is None and not nodes.most:
+                mark = self._first_that_waits()
+            placement, again = self._wanting_before(mark, now=now)
+            if placement is not None:
+                return placement
+            if again:
+                continue
+            if job is None or spot is None:
+                return None
+            if self._reserved is not None and spot[2] in self._reserved.held:
+                self._reserved.changed = True
+            return self._give(job, spot, ahead=not now)
+
+    def _review(self) -> None:
+        """Let the reservation and the sleepers know what has changed."""
+        if self._reserved is not None and not self._holds_good(self._reserved):
+            self._drop_reservation()
+        for node_no in self._room.improved:
+            for job_no in self._asleep.pop(node_no, ()):
+                job = self.jobs.get(job_no)
+                if job is not None and job.prepared and node_no in job.prepared.nodes:
+                    job.prepared.turns[node_no] = None
+            if self._reserved is not None:
+                self._reserved.noticed(node_no)
+        self._room.improved.clear()
+        if self._reserved is not None and self._reserved.changed:
+            self._reserved.settle()
+        self._room.watched = self._reserved is not None or bool(self._asleep)
+
+    def _ordinary(self, nodes: FreeNodes) -> tuple[WaitingJob | None, _Spot | None]:
+        """The first task without a demand that fits on these nodes, and where."""
+        while (job := self._next_job(nodes)) is not None:
+            spot = self._prepared_spot(job) if nodes is self.soon and job.prepares else None
+            if spot is None and not (nodes is self.soon and job.prepares):
+                spot = self._spot(job, nodes)
+            if spot is not None:
+                return job, spot
+            job.entry = None
+            self._aside.append(job)
+        return None, None
+
+    def _next_job(self, nodes: FreeNodes) -> WaitingJob | None:
+        """The job whose turn it is, with what is kept for those of its rank."""
+        best = self._turns.next(nodes.most) if nodes.most else None
+        for rank, area in self._room.kept.items() if nodes is self.nodes else ():
+            job = self._turns.next(area.most) if area.most else None
+            if job is not None and rank_of(job.priority) >= rank and _is_before(job, best):
+                best = job
+        return best
+
+    def _spot(self, job: WaitingJob, nodes: FreeNodes) -> _Spot | None:
+        """The oldest task of a job that fits, on nodes that are kept for nobody if it can be."""
+        areas = [nodes]
+        if nodes is self.nodes:
+            kept = sorted(self._room.kept.items())
+            areas += [area for rank, area in kept if rank <= rank_of(job.priority)]
+
+        def may(node_no: int) -> bool:
+            return node_no not in job.barred
+
+        found = job.oldest(max(area.most_of(may) if job.barred else area.most for area in areas))
+        if found is None:
+            return None
+        task_no, slots = found
+        hint = job.hints.get(task_no)
+        if hint is not None and may(hint) and nodes.room(hint) >= slots:
+            return task_no, slots, hint
+        fill = self.fill if nodes is self.nodes else Fill.SPREAD
+        for area in areas:
+            node_no = area.choose_of(slots, fill, may) if job.barred else area.choose(slots, fill)
+            if node_no is not None:
+                return task_no, slots, node_no
+        raise AssertionError("there was room, and now there is none")
+
+    def _prepared_spot(self, job: WaitingJob) -> _Spot | None:
+        """A node that is prepared for a job, and the oldest task that may be sent ahead there."""
+        least, prepared = job.least(), job.prepared
+        if prepared is None or least is None:
+            return None
+        prepared.ask_for(least)
+        while prepared.turns:
+            node_no = next(iter(prepared.turns))
+            found = None if node_no in job.barred else job.oldest(self.soon.room(node_no))
+            if found is not None:
+                prepared.turns.move_to_end(node_no)
+                return *found, node_no
+            del prepared.turns[node_no]
+            self._asleep.setdefault(node_no, {})[job.job_no] = None
+            self._room.watched = True
+        return None
+
+    def _bring_back(self) -> None:
+        """What was set aside may have its turn again."""
+        aside, self._aside = self._aside, []
+        for job in aside:
+            if job.job_no in self.jobs:
+                self._enter(job, fresh=False)
+
+    def _first_that_waits(self) -> _Mark | None:
+        """The first task without a demand in order, whether it fits or not."""
+        self._bring_back()
+        job = self._turns.next(ANY_ROOM)
+        found = None if job is None else job.oldest(ANY_ROOM)
+        return None if job is None or found is None else _mark_of(job, found[0])
+
+    # --- demands -----------------------------------------------------------------------------
+
+    @property
+    def reservation(self) -> Reserved | None:
+        """For which task nodes are held, and which."""
+        self._review()
+        return None if self._reserved is None else self._reserved.seen()
+
+    def victims(self, limit: int = MOST_VICTIMS) -> list[Victim]:
+        """The tasks that have to make room for what waits, after all was placed that fits.
+
+        Each is named once, and counted as making room until its `ended`.
+        """
+        preemption, reserved = self._preemption, self._reserved
+        low = preemption.lowest()
+        if not self._all_placed or (low is None and not (reserved and reserved.demand.displaces)):
+            return []
+        self._review()
+        reserved = self._reserved
+        found = preemption.for_reservation(reserved) if reserved is not None else []
+        first = self._turns.next(ANY_ROOM)
+        if low is None or first is None or first.priority <= low:
+            return found
+        waiting = [job for job in self.jobs.values() if job.entry and job.priority > low]
+        waiting.sort(key=lambda job: job.entry[1] if job.entry else ())
+        return found + preemption.for_waiting(waiting, reserved, limit)
+
+    def _wanting_before(self, mark: _Mark | None, *, now: bool) -> tuple[Placement | None, bool]:
+        """Place a task with a demand that comes before; or hold nodes, and say that it is so."""
+        for mine, key, job in self._wanting():
+            if mark is not None and mine > mark:
+                break
+            if key is None:
+                assert self._reserved is not None
+                if now and self._reserved.fits:
+                    return self._place_reserved(self._reserved), False
+                continue
+            task_no, outranks = mine[2], self._outranks(job, key[1])
+            nodes = self._nodes_for(job, task_no, key, outranks=outranks) if now else None
+            if nodes is not None:
+                self._served(job, key[1])
+                return self._give_wish(job, task_no, key, nodes), False
+            if outranks:
+                self._reserve(job, task_no, key)
+                return None, True
+        return None, False
+
+    def _wanting(self) -> list[tuple[_Mark, WishKey | None, WaitingJob]]:
+        """In order the first task of each kind of wish that may be, and the reservation."""
+        found: list[tuple[_Mark, WishKey | None, WaitingJob]] = []
+        reserved = self._reserved
+        for key, entry in self._wishes.tops():
+            job = self.jobs[entry[2]]
+            head = job.wishes[key[:2]].head()
+            assert head is not None, "a job had a turn and no task for it"
+            if self._is_possible(key) and not (reserved and reserved.task_no == head):
+                found.append(((entry, not key[1].first, head), key, job))
+        if reserved is not None:
+            mark = (reserved.entry, not reserved.demand.first, reserved.task_no)
+            found.append((mark, None, reserved.job))
+        return sorted(found, key=lambda one: one[0])
+
+    def _outranks(self, job: WaitingJob, demand: Demand) -> bool:
+        reserved = self._reserved
+        return reserved is None or rank_of(job.priority, demand) > reserved.rank
+
+    def _nodes_for(
+        self, job: WaitingJob, task_no: int, key: WishKey, *, outranks: bool
+    ) -> list[int] | None:
+        """Nodes on which a task with a demand fits now, in the order of preference."""
+        slots, demand, _ = key
+        hint = job.hints.get(task_no)
+
+        def may(node_no: int) -> bool:
+            return self._room.suits(node_no, job, slots, demand)
+
+        held = self._reserved.held if outranks and self._reserved is not None else ()
+        ready = [no for no in sorted(held) if may(no) and not self._room.lacks(no, slots, demand)]
+        if not demand.is_whole:
+            if hint is not None and self.nodes.room(hint) >= slots and may(hint):
+                return [hint]
+            node_no = self.nodes.choose_of(slots, self.fill, may)
+            return ready[:1] or None if node_no is None else [node_no]
+        found: list[int] = []
+        if hint is not None and self._is_empty(hint) and may(hint):
+            found.append(hint)
+        for capacity in self._room.traits.capacities():
+            for node_no in self.nodes.with_free(capacity) if capacity >= slots else ():
+                if len(found) == demand.nodes:
+                    break
+                if node_no != hint and self._is_empty(node_no) and may(node_no):
+                    found.append(node_no)
+        found += ready[: demand.nodes - len(found)]
+        return found if len(found) == demand.nodes else None
+
+    def _is_empty(self, node_no: int) -> bool:
+        """Whether there is nothing on a node, and it is kept for nobody."""
+        trait, room = self._room.traits.get(node_no), self.nodes.room(node_no)
+        return trait is not None and room == trait.capacity
+
+    def _give_wish(
+        self, job: WaitingJob, task_no: int, wish: WishKey, nodes: list[int]
+    ) -> Placement:
+        slots, demand, _ = wish
+        job.wishes[slots, demand].pop()
+        job.hints.pop(task_no, None)
+        job.waiting -= 1
+        job.running += 1
+        traits = self._room.traits
+        held = max(traits[no].capacity for no in nodes) if demand.is_whole else slots
+        for node_no in nodes:
+            self._room.take(node_no, held)
+            if self._reserved is not None and node_no in self._reserved.held:
+                self._reserved.changed = True
+        job.served += held * len(nodes)
+        self._enter(job, fresh=False)
+        placement = Placement(
+            job.job_no,
+            task_no,
+            nodes[0],
+            slots,
+            others=tuple(nodes[1:]),
+            taken=held,
+            demand=demand,
+        )
+        self._begin(job, placement)
+        return placement
+
+    # --- the reservation ---------------------------------------------------------------------
+
+    def _reserve(self, job: WaitingJob, task_no: int, key: WishKey) -> None:
+        """Hold nodes for a task, and no more for another."""
+        if self._reserved is not None:
+            self._drop_reservation()
+        self._served(job, key[1])
+        self._reserved = Reservation(self._room, job, task_no, key[:2])
+        self._room.watched = True
+        job.reserved = 1
+        self._enter(job, fresh=False)
+
+    def _drop_reservation(self) -> None:
+        reserved, self._reserved = self._reserved, None
+        assert reserved is not None
+        reserved.release()
+        reserved.job.reserved = 0
+        if reserved.job.job_no in self.jobs:
+            self._enter(reserved.job, fresh=False)
+        self._released = True
+        self._bring_back()
+
+    def _served(self, job: WaitingJob, demand: Demand) -> None:
+        """It is the turn of a job; jobs that come to the turns later start where it stands."""
+        if not demand.displaces:
+            self._level[job.priority] = job.served
+
+    def _place_reserved(self, reserved: Reservation) -> Placement:
+        nodes = sorted(reserved.held)
+        self._drop_reservation()
+        key = self._key(reserved.job, reserved.wish)
+        return self._give_wish(reserved.job, reserved.task_no, key, nodes)
+
+    def _holds_good(self, reserved: Reservation) -> bool:
+        """Whether the task still waits, may begin, and there are nodes enough for it."""
+        job, demand = reserved.job, reserved.demand
+        line = job.wishes.get(reserved.wish)
+        return (
+            line is not None
+            and line.head() == reserved.task_no
+            and job.open
+            and (job.cap < 0 or job.running < job.cap)
+            and rank_of(job.priority, demand) == reserved.rank
+            and (demand.first or not job.first_waits)
+            and self._is_possible(self._key(job, reserved.wish))
+        )
+
+
+def _mark_of(job: WaitingJob, task_no: int) -> _Mark:
+    assert job.entry is not None, "a job had a turn and no place in it"
+    return (job.entry[1], True, task_no)
+
+
+def _is_before(job: WaitingJob, other: WaitingJob | None) -> bool:
+    if other is None:
+        return True
+    assert job.entry is not None
+    assert other.entry is not None
+    return job.entry[1] < other.entry[1]
