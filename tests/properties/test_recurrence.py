@@ -74,7 +74,9 @@ def walked(story: Story) -> Story:
 def decided(story: Story) -> Story:
     """Decide only when a decision asked for it, a job ended, or somebody switched."""
     plan = Plan(*(None if part is None else part * MINUTE_US for part in story.plan))
-    due_us, last_us, look_us = first_due(plan, 0), None, 0
+    due_us: int | None = first_due(plan, 0)
+    look_us: int | None = 0
+    last_us: int | None = None
     busy_until: int | None = None
     switches = [minute * MINUTE_US for minute in story.switches]
     enabled = True

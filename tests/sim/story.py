@@ -133,7 +133,8 @@ def _may_stay(world: World, task: TaskRecord) -> bool:
     job = world.disk.jobs[task.job_no]
     if job.state is JobState.DISABLED:
         return True  # by an exit condition
-    turn = Turn(world.server.engine._state, world.disk, world.now_us(), Random(0), world.settings)
+    engine = world.server.engine
+    turn = Turn(engine._state, world.disk, world.now_us(), Random(0), engine.settings)
     reasons = world.watch.at_once(why(turn, job.account, job.id, task.id))
     return any(reason.code in _STUCK_FOR_GOOD for reason in reasons)
 

@@ -328,12 +328,14 @@ class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
     previous_state_us: int | None = None
     created_us: int
     modified_us: int
-    next_run_us: int | None = None  # when the next job is due
+    next_run_us: int | None = None  # when the next job is due, or was, while it waits for the last
+    last_due_us: int | None = None  # when the last job was due, whether or not it was made
     end_us: int | None = None
     jobs_made: int = 0
     job_no: int | None = None  # of its job that is not completed
     recent_job: str | None = None  # id of the last job that it made
     auto_pool: str | None = None  # id of the pool that its jobs share
+    forced: bool = False  # its jobs are deleted without waiting for their nodes
 
     @property
     def id(self) -> str:

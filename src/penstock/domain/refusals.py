@@ -151,6 +151,11 @@ class JobNotFound(_NotFound):
     message = "The specified job does not exist."
 
 
+class JobScheduleNotFound(_NotFound):
+    code = "JobScheduleNotFound"
+    message = "The specified job schedule does not exist."
+
+
 class TaskNotFound(_NotFound):
     code = "TaskNotFound"
     message = "The specified task does not exist."
@@ -213,6 +218,41 @@ class JobBeingDeleted(_Conflict):
 class JobCompleted(_Conflict):
     code = "JobCompleted"
     message = "The specified job is already in a completed state."
+
+
+class JobWithSameIdExists(_Conflict):
+    code = "JobWithSameIdExists"
+    message = "There is a job with the id that the job schedule is to have."
+
+
+class JobScheduleWithSameIdExists(_Conflict):
+    code = "JobScheduleWithSameIdExists"
+    message = "There is a job schedule with the id that the job is to have."
+
+
+class JobScheduleExists(_Conflict):
+    code = "JobScheduleExists"
+    message = "The specified job schedule already exists."
+
+
+class JobScheduleDisabled(_Conflict):
+    code = "JobScheduleDisabled"
+    message = "The specified job schedule is disabled."
+
+
+class JobScheduleBeingTerminated(_Conflict):
+    code = "JobScheduleBeingTerminated"
+    message = "The specified job schedule is being terminated."
+
+
+class JobScheduleBeingDeleted(_Conflict):
+    code = "JobScheduleBeingDeleted"
+    message = "The specified job schedule is being deleted."
+
+
+class JobScheduleCompleted(_Conflict):
+    code = "JobScheduleCompleted"
+    message = "The specified job schedule is already in a completed state."
 
 
 class TaskExists(_Conflict):

@@ -12,15 +12,23 @@ from typing import TypeVar
 
 from penstock.domain import changes as c
 from penstock.domain.conditions import Conditions
-from penstock.domain.records import JobRecord, NodeRecord, PoolRecord, TaskRecord
+from penstock.domain.records import (
+    JobRecord,
+    NodeRecord,
+    PoolRecord,
+    ScheduleRecord,
+    TaskRecord,
+)
 from penstock.domain.refusals import NodeStateUnusable, Refusal, ServerBusy
 from penstock.domain.specs.common import TaskConstraints
 from penstock.domain.specs.job import JobPatch, JobSpec
 from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
+from penstock.domain.specs.schedule import JobSchedulePatch, JobScheduleSpec
 from penstock.domain.specs.task import TaskSpec
 from penstock.domain.states import NodeState
 from penstock.domain.unreadable import Unreadable
-from penstock.engine import jobs, links, pools, tasks
+from penstock.engine import jobs, links, pools, schedules, tasks
+from penstock.engine.due import next_due_us
 from penstock.engine.files import FileBroker
 from penstock.engine.links import Link, Send
 from penstock.engine.loop import Loop, touch
@@ -172,10 +180,10 @@ class Engine(Loop):
 
     def _something_due(self) -> bool:
         now_us, state = self._now_us(), self._state
-        resizes = (pool.resize_due_us for pool in state.pools.values())
+        due_us = next_due_us(state)
         return (
-            any(due_us <= now_us for due_us in state.job_due_us.values())
-            or any(due_us is not None and due_us <= now_us for due_us in resizes)
+            (due_us is not None and due_us <= now_us)
+            or state.timetable.is_clearing()
             or bool(self._silent())
             or may_call_back(state, now_us)
         )
@@ -197,6 +205,7 @@ class Engine(Loop):
                 jobs.time_out(turn, job_no)
         for pool_no in list(self._state.pools):
             pools.time_out(turn, pool_no)
+        schedules.tick(turn)
         for host in self._silent():
             log.warning("host lost: host=%s", host)
             links.lost(turn, host)
@@ -392,6 +401,56 @@ class Engine(Loop):
         """See `Service`."""
         return await self._do(lambda t: jobs.enable_job(t, account, job_id, when))
 
+    # --- job schedules -----------------------------------------------------------------------
+
+    async def add_schedule(self, account: str, spec: JobScheduleSpec) -> ScheduleRecord:
+        """See `Service`."""
+        return await self._do(lambda t: schedules.add_schedule(t, account, spec))
+
+    async def patch_schedule(
+        self, account: str, schedule_id: str, patch: JobSchedulePatch, when: Conditions
+    ) -> ScheduleRecord:
+        """See `Service`."""
+        return await self._do(
+            lambda t: schedules.patch_schedule(t, account, schedule_id, patch, when)
+        )
+
+    async def replace_schedule(
+        self, account: str, schedule_id: str, new: JobSchedulePatch, when: Conditions
+    ) -> ScheduleRecord:
+        """See `Service`."""
+        return await self._do(
+            lambda t: schedules.replace_schedule(t, account, schedule_id, new, when)
+        )
+
+    async def delete_schedule(
+        self, account: str, schedule_id: str, when: Conditions, *, force: bool
+    ) -> None:
+        """See `Service`."""
+        await self._do(
+            lambda t: schedules.delete_schedule(t, account, schedule_id, when, force=force)
+        )
+
+    async def disable_schedule(
+        self, account: str, schedule_id: str, when: Conditions
+    ) -> ScheduleRecord:
+        """See `Service`."""
+        return await self._do(lambda t: schedules.disable_schedule(t, account, schedule_id, when))
+
+    async def enable_schedule(
+        self, account: str, schedule_id: str, when: Conditions
+    ) -> ScheduleRecord:
+        """See `Service`."""
+        return await self._do(lambda t: schedules.enable_schedule(t, account, schedule_id, when))
+
+    async def terminate_schedule(
+        self, account: str, schedule_id: str, when: Conditions, *, force: bool
+    ) -> ScheduleRecord:
+        """See `Service`."""
+        return await self._do(
+            lambda t: schedules.terminate_schedule(t, account, schedule_id, when, force=force)
+        )
+
     # --- tasks -------------------------------------------------------------------------------
 
     async def add_tasks(
@@ -493,6 +552,8 @@ def _look_at_everything(turn: Turn) -> None:
         turn.touch_pool(pool_no)
     for node_no in turn.state.nodes:
         turn.touch_node(node_no)
+    for schedule_no in turn.state.schedules:
+        turn.touch_schedule(schedule_no)
 
 
 async def _expire(turn: Turn, numbers: Sequence[int]) -> None:

@@ -9,18 +9,26 @@ from msgspec.structs import replace
 from penstock.domain import changes as c
 from penstock.domain.conditions import Conditions
 from penstock.domain.instants import INFINITE
-from penstock.domain.records import Ending, JobRecord, NodeRecord, key_of
+from penstock.domain.records import (
+    Ending,
+    Failure,
+    JobRecord,
+    NodeRecord,
+    ScheduleRecord,
+    key_of,
+)
 from penstock.domain.refusals import (
     InvalidPropertyValue,
     JobBeingDeleted,
     JobExists,
+    JobScheduleWithSameIdExists,
     OperationInvalidForCurrentState,
 )
 from penstock.domain.specs.job import JobConstraints, JobPatch, JobSpec, PoolInfo
 from penstock.domain.specs.special import JobManagerTask
 from penstock.domain.specs.task import TaskSpec
 from penstock.domain.states import JOB_MOVES, JobEvent, JobState, NodeState, after
-from penstock.engine import runs, special, tasks
+from penstock.engine import auto_pools, runs, special, tasks
 from penstock.engine.ends import MANAGER_DONE
 from penstock.engine.state import LIVE_JOB_STATES
 from penstock.engine.tasks import live_job
@@ -51,10 +59,20 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def add_job(turn: Turn, account: str, spec: JobSpec) -> JobRecord:
-    """Create a job."""
+    """Create a job as a user asked."""
     found = turn.state.job(account, spec.id)
     if found is not None:
         raise JobBeingDeleted if found.state is JobState.DELETING else JobExists
+    if turn.state.schedule(account, spec.id) is not None:
+        raise JobScheduleWithSameIdExists
+    return make_job(turn, account, spec)
+
+
+def make_job(
+    turn: Turn, account: str, spec: JobSpec, schedule: ScheduleRecord | None = None
+) -> JobRecord:
+    """Create a job that nothing stands against, and its auto pool; without that it is over."""
+    pool = auto_pools.make(turn, account, spec.pool_info, schedule)
     job = JobRecord(
         no=turn.new_no(),
         account=account,
@@ -63,13 +81,18 @@ def add_job(turn: Turn, account: str, spec: JobSpec) -> JobRecord:
         state_us=turn.now_us,
         created_us=turn.now_us,
         modified_us=turn.now_us,
+        auto_pool=pool if isinstance(pool, str) else None,
+        schedule_no=schedule.no if schedule else None,
     )
     turn.put(c.PutJob(job))
-    if spec.job_manager_task is not None:
+    if spec.job_manager_task is not None and not isinstance(pool, Failure):
         manager = tasks.add_task(turn, job, _manager_spec(spec.job_manager_task), manager=True)
         job = replace(job, manager_no=manager.no)
         turn.put(c.PutJob(job))
     turn.touch_job(job.no)
+    if isinstance(pool, Failure):
+        job = _move(turn, job, JobEvent.NO_POOL, end_us=turn.now_us, scheduling_error=pool)
+        _over(turn, job)
     return job
 
 
@@ -129,8 +152,9 @@ def replace_job(
 def _update(turn: Turn, job: JobRecord, new: dict[str, Any]) -> JobRecord:
     moved = job.moved
     if "pool_info" in new:
-        _may_move(job, new["pool_info"])
-        moved = moved or key_of(new["pool_info"].pool_id or "") != key_of(job.pool_id)
+        info = new["pool_info"] = auto_pools.changed(job, new["pool_info"])
+        _may_move(job, info)
+        moved = moved or (job.auto_pool is None and _is_other(job, info))
     ends = new.get("on_all_tasks_complete")
     if ends is not None and _ends_when_done(job) and ends != TERMINATE_WHEN_DONE:
         raise InvalidPropertyValue(
@@ -144,13 +168,18 @@ def _update(turn: Turn, job: JobRecord, new: dict[str, Any]) -> JobRecord:
 
 
 def _may_move(job: JobRecord, info: PoolInfo) -> None:
-    same = key_of(info.pool_id or "") == key_of(job.pool_id)
-    if not same and job.state is not JobState.DISABLED:
+    if _is_other(job, info) and job.state is not JobState.DISABLED:
         raise OperationInvalidForCurrentState(
             PropertyName="poolInfo",
-            PropertyValue=info.pool_id,
+            PropertyValue=info.pool_id or job.pool_id,
             Reason="the pool of a job can be changed only while the job is disabled",
         )
+
+
+def _is_other(job: JobRecord, info: PoolInfo) -> bool:
+    if info.auto_pool_specification is not None:
+        return info != job.spec.pool_info
+    return key_of(info.pool_id or "") != key_of(job.pool_id)
 
 
 def _ends_when_done(job: JobRecord) -> bool:
@@ -289,12 +318,20 @@ def _settle_ending(turn: Turn, job: JobRecord) -> None:
     if special.is_releasing(turn, job.no):
         return
     if job.state is JobState.TERMINATING:
-        _put(turn, job, **_moved(turn, job, JobEvent.QUIET), end_us=turn.now_us)
+        _over(turn, _move(turn, job, JobEvent.QUIET, end_us=turn.now_us))
         return
     if not job.removing:
         _remove_directories(turn, job)
     if not _has_chores(turn, job.no):
         turn.put(c.DropJob(job.no, turn.state.tallies[job.no].all))
+        _over(turn, job)
+
+
+def _over(turn: Turn, job: JobRecord) -> None:
+    """A job is completed or forgotten: see what that means for its pool and its schedule."""
+    auto_pools.job_over(turn, job)
+    if job.schedule_no is not None:
+        turn.touch_schedule(job.schedule_no)
 
 
 def _settle_active(turn: Turn, job: JobRecord, action: str | None) -> None:

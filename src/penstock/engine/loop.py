@@ -156,7 +156,8 @@ class Loop:
         if self._pause.is_on and not await self._can_write():
             _fail(batch, ServerBusy(Reason=CANNOT_WRITE))
             return
-        turn = Turn(self._state, self.store, self._now_us(), self._random, self.settings)
+        now_us = self._now_us()
+        turn = Turn(self._state, self.store, now_us, self._random, self.settings)
         try:
             enabling = list(self._state.enabling)
             for command in batch:

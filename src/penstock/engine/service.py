@@ -10,11 +10,18 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from penstock.domain.conditions import Conditions
-from penstock.domain.records import JobRecord, NodeRecord, PoolRecord, TaskRecord
+from penstock.domain.records import (
+    JobRecord,
+    NodeRecord,
+    PoolRecord,
+    ScheduleRecord,
+    TaskRecord,
+)
 from penstock.domain.refusals import Refusal
 from penstock.domain.specs.common import TaskConstraints
 from penstock.domain.specs.job import JobPatch, JobSpec
 from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
+from penstock.domain.specs.schedule import JobSchedulePatch, JobScheduleSpec
 from penstock.domain.specs.task import TaskSpec
 from penstock.messages import FileInfo
 from penstock.scheduler.reasons import Reason
@@ -98,6 +105,39 @@ class Service(Protocol):
 
     async def enable_job(self, account: str, job_id: str, when: Conditions) -> JobRecord:
         """Let the tasks of the job be scheduled again."""
+
+    async def add_schedule(self, account: str, spec: JobScheduleSpec) -> ScheduleRecord:
+        """Create a job schedule, and its first job if that is due."""
+
+    async def patch_schedule(
+        self, account: str, schedule_id: str, patch: JobSchedulePatch, when: Conditions
+    ) -> ScheduleRecord:
+        """Replace the parts of the schedule that `patch` has."""
+
+    async def replace_schedule(
+        self, account: str, schedule_id: str, new: JobSchedulePatch, when: Conditions
+    ) -> ScheduleRecord:
+        """Replace what may be replaced; None means the default."""
+
+    async def delete_schedule(
+        self, account: str, schedule_id: str, when: Conditions, *, force: bool
+    ) -> None:
+        """Begin to delete the schedule with all its jobs."""
+
+    async def disable_schedule(
+        self, account: str, schedule_id: str, when: Conditions
+    ) -> ScheduleRecord:
+        """Let the schedule make no jobs."""
+
+    async def enable_schedule(
+        self, account: str, schedule_id: str, when: Conditions
+    ) -> ScheduleRecord:
+        """Let the schedule make jobs again."""
+
+    async def terminate_schedule(
+        self, account: str, schedule_id: str, when: Conditions, *, force: bool
+    ) -> ScheduleRecord:
+        """Begin to end the schedule with its active job."""
 
     async def add_tasks(
         self, account: str, job_id: str, specs: Sequence[TaskSpec]

@@ -28,6 +28,7 @@ from penstock.domain.states import JobState, NodeState, SchedulingState, TaskRes
 from penstock.engine.parts import JobNodes, Subtasks
 from penstock.engine.readiness import Readiness, readiness, waits_for_success
 from penstock.engine.roster import Roster
+from penstock.engine.timetable import Timetable
 from penstock.scheduler.ahead import slots_ahead
 from penstock.scheduler.demands import Demand
 from penstock.scheduler.dependencies import DependencyBook
@@ -119,12 +120,12 @@ class State:
         self.pace_us: dict[int, float] = {}  # by node: how long tasks take there of late
         self.subtasks = Subtasks()  # of the given tasks
         self.job_nodes = JobNodes()
-        self.schedules: dict[int, ScheduleRecord] = {}
+        self.timetable = Timetable()
+        self.schedules = self.timetable.schedules
         self.enabling: dict[int, None] = {}  # jobs that are to be active from the next turn on
         self.clock_offset_us = 0
         self._pool_nos: dict[QueueKey, int] = {}
         self._job_nos: dict[QueueKey, int] = {}
-        self._schedule_nos: dict[QueueKey, int] = {}
         self._node_chores: dict[int, dict[int, None]] = {}
         self._job_chores: dict[int, dict[int, None]] = {}
 
@@ -184,7 +185,7 @@ class State:
 
     def schedule(self, account: str, schedule_id: str) -> ScheduleRecord | None:
         """Find a job schedule; the id in any case."""
-        return self.schedules.get(self._schedule_nos.get((account, key_of(schedule_id)), 0))
+        return self.timetable.find(account, schedule_id)
 
     def queue(self, key: QueueKey) -> PoolQueue:
         """The queue of a pool, whether the pool is there or not."""
@@ -267,11 +268,9 @@ class State:
             case c.PutJobNode(job_node):
                 self._put_job_node(job_node)
             case c.PutSchedule(schedule):
-                self.schedules[schedule.no] = schedule
-                self._schedule_nos[schedule.account, key_of(schedule.id)] = schedule.no
+                self.timetable.put(schedule)
             case c.DropSchedule(no):
-                gone = self.schedules.pop(no)
-                del self._schedule_nos[gone.account, key_of(gone.id)]
+                self.timetable.drop(no)
             case c.SetClock(offset_us):
                 self.clock_offset_us = offset_us
 
@@ -400,6 +399,7 @@ class State:
         before = self.jobs.get(job.no)
         self.jobs[job.no] = job
         self._job_nos[job.account, key_of(job.id)] = job.no
+        self.timetable.put_job(job)
         self.tallies.setdefault(job.no, Tally())
         if job.spec.uses_task_dependencies:
             self.books.setdefault(job.no, DependencyBook())
@@ -436,6 +436,7 @@ class State:
         job = self.jobs.pop(no)
         self.queue(queue_key(job)).release(no)
         del self._job_nos[job.account, key_of(job.id)]
+        self.timetable.drop_job(job)
         self.tallies.pop(no, None)
         self.books.pop(no, None)
         self.job_given.pop(no, None)

@@ -14,11 +14,17 @@ from penstock.domain.records import (
     JobRecord,
     NodeRecord,
     PoolRecord,
+    ScheduleRecord,
     SubtaskRecord,
     TaskRecord,
     key_of,
 )
-from penstock.domain.refusals import JobNotFound, PoolNotFound, TaskNotFound
+from penstock.domain.refusals import (
+    JobNotFound,
+    JobScheduleNotFound,
+    PoolNotFound,
+    TaskNotFound,
+)
 from penstock.engine.changeset import ChangeSet
 from penstock.engine.settings import EngineSettings
 from penstock.engine.state import State
@@ -35,17 +41,12 @@ class Turn:
     """
 
     def __init__(
-        self,
-        state: State,
-        store: Store,
-        now_us: int,
-        random: Random,
-        settings: EngineSettings,
+        self, state: State, store: Store, now_us: int, random: Random, settings: EngineSettings
     ) -> None:
         self.state = state
-        self.settings = settings
         self.now_us = now_us
         self.random = random
+        self.settings = settings
         self.sends: list[tuple[int, Instruction]] = []  # node number, what to tell its host
         self.greetings: list[tuple[str, list[Instruction]]] = []  # to hosts, before all else
         self.answers: list[tuple[str, Instruction]] = []  # to hosts, for what they reported
@@ -53,6 +54,7 @@ class Turn:
         self.touched_jobs: dict[int, str | None] = {}  # to settle; with an action on the job
         self.touched_nodes: dict[int, None] = {}
         self.touched_pools: dict[int, None] = {}
+        self.touched_schedules: dict[int, None] = {}
         self.removals: dict[int, int | None] = {}  # task dropped: the chore for its directory
         self._store = store
         self._changes = ChangeSet()
@@ -115,6 +117,10 @@ class Turn:
         """Have the pool looked at after this decision."""
         self.touched_pools[pool_no] = None
 
+    def touch_schedule(self, schedule_no: int) -> None:
+        """Have the job schedule looked at after this decision."""
+        self.touched_schedules[schedule_no] = None
+
     def put_chore(self, node_no: int, job_no: int, instruction: RemoveTask | RemoveJob) -> None:
         """Have something done on a node, repeated until the node says that it is done."""
         self.put(
@@ -160,6 +166,13 @@ class Turn:
         if job is None:
             raise JobNotFound
         return job
+
+    def schedule(self, account: str, schedule_id: str) -> ScheduleRecord:
+        """Find a job schedule, or refuse."""
+        schedule = self.state.schedule(account, schedule_id)
+        if schedule is None:
+            raise JobScheduleNotFound
+        return schedule
 
     def node(self, no: int | None) -> NodeRecord | None:
         """Find a node by its number."""

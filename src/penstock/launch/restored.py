@@ -89,7 +89,7 @@ def _turn(saved: Saved, store: SqliteStore, now_us: int, first: int) -> Turn:
     """A turn of an engine that is nowhere connected, and need not know what waits."""
     state = State.restored(replace(saved, waiting=()))
     state.next_no = first
-    return Turn(state, store, now_us, Random(0), EngineSettings(server_id=""))
+    return Turn(state, store, now_us, Random(0), EngineSettings(server_id="restore"))
 
 
 def _give_up_nodes(turn: Turn, hosts: Mapping[str, str]) -> None:

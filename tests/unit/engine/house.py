@@ -255,6 +255,8 @@ async def _memory_is_true(house: House) -> None:
     assert believed.nodes == rebuilt.nodes
     assert believed.pools == rebuilt.pools
     assert believed.jobs == rebuilt.jobs
+    assert believed.schedules == rebuilt.schedules
+    assert believed.timetable.next_us() == rebuilt.timetable.next_us()
     assert believed.chores == rebuilt.chores
     for job_no in believed.jobs:
         ours, theirs = believed.tallies[job_no], rebuilt.tallies[job_no]
