@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +57,37 @@ TASK = {
         }
     ],
 }
+SPECIAL = {
+    "id": "Special",
+    "poolInfo": {"poolId": "Pool"},
+    "jobManagerTask": {
+        "id": "Manager",
+        "commandLine": "/bin/true",
+        "requiredSlots": 2,
+        "killJobOnCompletion": False,
+        "runExclusive": False,
+    },
+    "jobPreparationTask": {
+        "id": "Before",
+        "commandLine": "/bin/mkdir data",
+        "constraints": {"maxTaskRetryCount": 3},
+        "rerunOnNodeRebootAfterSuccess": False,
+    },
+    "jobReleaseTask": {
+        "commandLine": "/bin/rm -r data",
+        "environmentSettings": [{"name": "C", "value": "3"}],
+        "maxWallClockTime": "PT5M",
+    },
+}
+SEVERAL = {
+    "id": "Several",
+    "commandLine": "/bin/true",
+    "multiInstanceSettings": {
+        "numberOfInstances": "3",
+        "coordinationCommandLine": "/bin/sleep 1",
+        "commonResourceFiles": [{"httpUrl": "https://host/c/b", "filePath": "b"}],
+    },
+}
 COLLECTION = {
     "value": [
         {"id": "one", "commandLine": "/bin/true"},
@@ -67,18 +99,6 @@ COLLECTION = {
 FILES = "/jobs/Job/tasks/Task/files"
 NODE_FILES = "/pools/Pool/nodes/node-0-d/files"
 BELOW = "workitems/Job/job-1/Task"
-
-
-@dataclass(frozen=True)
-class Case:
-    """A request to a service that has a pool, a job, and a task that ran."""
-
-    method: str
-    target: str
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-    signed: bool = True
-    version: str | None = "2025-06-01"
 
 
 async def prepared() -> Edge:
@@ -93,6 +113,32 @@ async def prepared() -> Edge:
     edge.service.directories = {f"{BELOW}/wd", "shared"}
     return edge
 
+
+async def prepared_specially() -> Edge:
+    """The same with a job that has special tasks, and a task of several instances."""
+    edge = await prepared()
+    await edge.send_json("POST", "/jobs", SPECIAL)
+    await edge.send_json("POST", "/jobs/Special/tasks", SEVERAL)
+    await edge.service.run(ACCOUNT, "Special", "Several")
+    await edge.service.run_parts(ACCOUNT, "Special", "Several")
+    await edge.service.prepare_nodes(ACCOUNT, "Special")
+    return edge
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request to a service that has a pool, a job, and a task that ran."""
+
+    method: str
+    target: str
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    signed: bool = True
+    version: str | None = "2025-06-01"
+    service: Callable[[], Awaitable[Edge]] = prepared
+
+
+STATUS = "/jobs/Special/jobpreparationandreleasetaskstatus"
 
 OPERATIONS: dict[str, Case] = {
     "supportedimages-list": Case("GET", "/supportedimages?maxresults=2"),
@@ -126,6 +172,14 @@ OPERATIONS: dict[str, Case] = {
     "job-disable": Case("POST", "/jobs/Job/disable", {"disableTasks": "requeue"}),
     "job-enable": Case("POST", "/jobs/Job/enable"),
     "job-terminate": Case("POST", "/jobs/Job/terminate", {"terminateReason": "done"}),
+    "job-get-special": Case("GET", "/jobs/Special", service=prepared_specially),
+    "job-special-status": Case("GET", f"{STATUS}?maxresults=2", service=prepared_specially),
+    "job-special-status-selected": Case(
+        "GET",
+        f"{STATUS}?$select=nodeId,jobReleaseTaskExecutionInfo"
+        "&$filter=jobPreparationTaskExecutionInfo/result%20eq%20'failure'",
+        service=prepared_specially,
+    ),
     "job-taskcounts": Case("GET", "/jobs/Job/taskcounts"),
     "task-add": Case("POST", "/jobs/Job/tasks", {**TASK, "id": "Other"}),
     "task-addcollection": Case("POST", "/jobs/Job/addtaskcollection", COLLECTION),
@@ -136,6 +190,10 @@ OPERATIONS: dict[str, Case] = {
     "task-terminate": Case("POST", "/jobs/Job/tasks/Waiting/terminate"),
     "task-reactivate": Case("POST", "/jobs/Job/tasks/Task/reactivate"),
     "task-subtasks": Case("GET", "/jobs/Job/tasks/Task/subtasksinfo"),
+    "task-subtasks-several": Case(
+        "GET", "/jobs/Special/tasks/Several/subtasksinfo", service=prepared_specially
+    ),
+    "task-get-several": Case("GET", "/jobs/Special/tasks/Several", service=prepared_specially),
     "task-explain": Case("GET", "/jobs/Job/tasks/Waiting/explain"),
     "task-files-list": Case("GET", f"{FILES}?recursive=true"),
     "task-file-get": Case("GET", f"{FILES}/wd%2Fout", headers={"ocp-range": "bytes=2-5"}),
@@ -173,6 +231,7 @@ ERRORS: dict[str, Case] = {
     ),
     "InvalidUri": Case("GET", "/pools/%ff"),
     "ResourceNotFound": Case("GET", "/fish"),
+    "JobPreparationTaskNotSpecified": Case("GET", "/jobs/Job/jobpreparationandreleasetaskstatus"),
     "PoolNotFound": Case("GET", "/pools/none"),
     "NodeNotFound": Case("GET", "/pools/Pool/nodes/none"),
     "JobNotFound": Case("GET", "/jobs/none"),

@@ -19,9 +19,12 @@ from penstock.domain.records import (
     Counts,
     Detail,
     Failure,
+    JobNodeRecord,
     JobRecord,
     NodeRecord,
     PoolRecord,
+    SpecialRun,
+    SubtaskRecord,
     TaskRecord,
 )
 from penstock.domain.refusals import (
@@ -48,6 +51,7 @@ from penstock.domain.states import (
     JobState,
     NodeState,
     PoolState,
+    SubtaskState,
     TaskResult,
     TaskState,
 )
@@ -304,6 +308,7 @@ class FakeService:
         at = self.now_us
         constraints = spec.constraints or TaskConstraints()
         retries = constraints.max_task_retry_count or 0
+        several = spec.multi_instance_settings
         task = TaskRecord(
             no=self._no(),
             job_no=job.no,
@@ -314,6 +319,7 @@ class FakeService:
             modified_us=at,
             slots=spec.required_slots or 1,
             max_retries=retries,
+            instances=several.number_of_instances or 1 if several else 0,
         )
         filled = replace(spec, constraints=replace(constraints, max_task_retry_count=retries))
         counts = (await self.store.counts(job.no)).tasks
@@ -346,12 +352,6 @@ class FakeService:
         node = await self.store.node(pool.no, "node-0-d")
         assert node is not None
         at = self.now_us
-        failure = Failure(
-            "usererror",
-            "FailureExitCode",
-            "The task exited with an exit code representing a failure",
-            (Detail("Message", f"exit code {exit_code}"),),
-        )
         counts = Counts(succeeded=int(exit_code == 0), failed=int(exit_code != 0))
         await self._keep(c.SetCounts(job.no, counts, counts))
         return await self.put_task(
@@ -365,12 +365,85 @@ class FakeService:
             end_us=at + SECOND_US,
             exit_code=exit_code,
             result=TaskResult.FAILURE if exit_code else TaskResult.SUCCESS,
-            failure=failure if exit_code else None,
+            failure=exit_failure(exit_code) if exit_code else None,
             attempt=1,
             pool_id=pool.id,
             node_id=node.id,
             node_no=node.no,
         )
+
+    async def run_parts(self, account: str, job_id: str, task_id: str) -> None:
+        """Pretend that a task has parts: one that is over, one that failed, one that runs."""
+        job = await self.job(account, job_id, Conditions())
+        task, _ = await self.task(account, job_id, task_id, Conditions())
+        pool = await self.store.pool(account, job.pool_id)
+        assert pool is not None
+        at = self.now_us
+        ran = {
+            "state": SubtaskState.COMPLETED,
+            "previous_state": SubtaskState.RUNNING,
+            "previous_state_us": at,
+            "end_us": at + SECOND_US,
+        }
+        failed = {"exit_code": 2, "failure": exit_failure(2)}
+        outcomes: tuple[dict[str, Any], ...] = (
+            {**ran, "exit_code": 0},
+            {**ran, **failed},
+            {"previous_state": SubtaskState.PREPARING, "previous_state_us": at},
+        )
+        for index, outcome in enumerate(outcomes):
+            name = ("node-0-d", "node-1-d", "node-0-p")[index]
+            node = await self.store.node(pool.no, name)
+            assert node is not None
+            values: dict[str, Any] = {
+                "no": self._no(),
+                "task_no": task.no,
+                "job_no": job.no,
+                "attempt": task.attempt,
+                "index": index,
+                "node_no": node.no,
+                "node_id": node.id,
+                "pool_id": pool.id,
+                "state": SubtaskState.RUNNING,
+                "state_us": at + SECOND_US,
+                "start_us": at,
+            }
+            await self._keep(c.PutSubtask(SubtaskRecord(**values | outcome)))
+
+    async def prepare_nodes(self, account: str, job_id: str) -> None:
+        """Pretend that a job has prepared nodes: well, badly, and one that it prepares."""
+        job = await self.job(account, job_id, Conditions())
+        at = self.now_us
+        over: dict[str, Any] = {"running": False, "end_us": at + SECOND_US}
+        preparations = (
+            SpecialRun(attempt=1, start_us=at, exit_code=0, **over),
+            SpecialRun(
+                attempt=4,
+                start_us=at,
+                exit_code=1,
+                failure=exit_failure(1),
+                retry_count=3,
+                last_retry_us=at,
+                **over,
+            ),
+            SpecialRun(attempt=1, running=True, start_us=at),
+        )
+        for index, preparation in enumerate(preparations):
+            name = ("node-0-d", "node-gone", "node-0-p")[index]
+            kept = JobNodeRecord(
+                no=self._no(),
+                release_no=self._no(),
+                job_no=job.no,
+                pool_id=job.pool_id,
+                node_no=900 + index,
+                node_id=name,
+                boot=0,
+                preparation=preparation,
+                release=SpecialRun(attempt=1, start_us=at, exit_code=0, **over)
+                if index == 0
+                else None,
+            )
+            await self._keep(c.PutJobNode(kept))
 
     async def update_task(
         self,
@@ -503,6 +576,16 @@ class FakeService:
             if name.startswith(start)
         ]
         return [info for info in found if recursive or "/" not in info.name]
+
+
+def exit_failure(exit_code: int) -> Failure:
+    """Why a task failed that ended with this exit code."""
+    return Failure(
+        "usererror",
+        "FailureExitCode",
+        "The task exited with an exit code representing a failure",
+        (Detail("Message", f"exit code {exit_code}"),),
+    )
 
 
 def _info(name: str, content: bytes) -> FileInfo:

@@ -40,7 +40,7 @@ async def answer_to(case: Case, edge: Edge) -> httpx.Response:
 
 async def exchange(case: Case) -> dict[str, Any]:
     """The request and its whole answer, as they are written to a file."""
-    answer = await answer_to(case, await prepared())
+    answer = await answer_to(case, await case.service())
     json_answer = answer.headers.get("content-type", "").startswith("application/json")
     body = case.body
     if isinstance(body, bytes):

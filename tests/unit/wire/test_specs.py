@@ -278,16 +278,131 @@ BAD_JOBS: list[tuple[str, Any, str]] = [
     ("constraints", {"maxWallClockTime": "-PT1H"}, "constraints.maxWallClockTime"),
     ("poolInfo", {}, "poolInfo.poolId"),
     ("poolInfo", {"poolId": ""}, "poolInfo.poolId"),
-    ("poolInfo", {"poolId": "p", "autoPoolSpecification": {}}, "poolInfo.autoPoolSpecification"),
+    (
+        "poolInfo",
+        {"poolId": "p", "autoPoolSpecification": {"poolLifetimeOption": "job"}},
+        "poolInfo.autoPoolSpecification",
+    ),
     ("onAllTasksComplete", "party", "onAllTasksComplete"),
     ("commonEnvironmentSettings", [{"name": "A=B"}], "commonEnvironmentSettings[0].name"),
-    ("jobManagerTask", {"id": "m", "commandLine": "x"}, "jobManagerTask"),
+    ("jobManagerTask", {"commandLine": "x"}, "jobManagerTask.id"),
+    ("jobManagerTask", {"id": "a b", "commandLine": "x"}, "jobManagerTask.id"),
+    ("jobManagerTask", {"id": "m"}, "jobManagerTask.commandLine"),
+    ("jobManagerTask", {"id": "m", "commandLine": "'"}, "jobManagerTask.commandLine"),
+    (
+        "jobManagerTask",
+        {"id": "m", "commandLine": "x", "requiredSlots": 0},
+        "jobManagerTask.requiredSlots",
+    ),
+    (
+        "jobManagerTask",
+        {"id": "m", "commandLine": "x", "constraints": {"maxTaskRetryCount": -2}},
+        "jobManagerTask.constraints.maxTaskRetryCount",
+    ),
+    (
+        "jobManagerTask",
+        {"id": "m", "commandLine": "x", "outputFiles": [{"filePattern": "a"}]},
+        "jobManagerTask.outputFiles[0].destination",
+    ),
+    (
+        "jobPreparationTask",
+        {"commandLine": "x", "resourceFiles": [{"httpUrl": "http://h/b"}]},
+        "jobPreparationTask.resourceFiles[0].filePath",
+    ),
+    (
+        "jobPreparationTask",
+        {"commandLine": "x", "environmentSettings": [{"name": "A=B"}]},
+        "jobPreparationTask.environmentSettings[0].name",
+    ),
+    ("jobPreparationTask", {"id": "", "commandLine": "x"}, "jobPreparationTask.id"),
+    ("jobReleaseTask", {"commandLine": "x"}, "jobPreparationTask"),
 ]
 
 
 @pytest.mark.parametrize(("path", "value", "name"), BAD_JOBS)
 def test_a_bad_job(path: str, value: Any, name: str) -> None:
     assert refused(job_from_wire, put(JOB, path, value)).values["PropertyName"] == name
+
+
+LINE = {"commandLine": "x"}
+SPECIAL = {
+    **JOB,
+    "jobManagerTask": {"id": "m", **LINE},
+    "jobPreparationTask": LINE,
+    "jobReleaseTask": LINE,
+}
+
+
+def test_the_defaults_of_special_tasks() -> None:
+    spec = read(job_from_wire, SPECIAL)
+
+    constraints = {"maxWallClockTime": INFINITE, "retentionTime": "P7D", "maxTaskRetryCount": 0}
+    assert spec["jobManagerTask"] == {
+        "id": "m",
+        "commandLine": "x",
+        "constraints": constraints,
+        "requiredSlots": 1,
+        "killJobOnCompletion": True,
+        "userIdentity": NOBODY,
+        "runExclusive": True,
+        "allowLowPriorityNode": True,
+    }
+    assert spec["jobPreparationTask"] == {
+        "id": "jobpreparation",
+        "commandLine": "x",
+        "constraints": constraints,
+        "waitForSuccess": True,
+        "userIdentity": NOBODY,
+        "rerunOnNodeRebootAfterSuccess": True,
+    }
+    assert spec["jobReleaseTask"] == {
+        "id": "jobrelease",
+        "commandLine": "x",
+        "maxWallClockTime": "PT15M",
+        "retentionTime": "P7D",
+        "userIdentity": NOBODY,
+    }
+
+
+def test_what_is_said_of_special_tasks_stays() -> None:
+    body = put(SPECIAL, "jobManagerTask.killJobOnCompletion", False)
+    body = put(body, "jobManagerTask.runExclusive", False)
+    body = put(body, "jobManagerTask.allowLowPriorityNode", False)
+    body = put(body, "jobPreparationTask.waitForSuccess", False)
+    body = put(body, "jobPreparationTask.rerunOnNodeRebootAfterSuccess", False)
+    body = put(body, "jobPreparationTask.id", "before")
+    body = put(body, "jobReleaseTask.id", "after")
+    body = put(body, "jobReleaseTask.maxWallClockTime", "PT1M")
+    body = put(body, "jobReleaseTask.retentionTime", "PT0S")
+
+    spec = read(job_from_wire, body)
+
+    manager, before, after = (
+        spec[name] for name in ("jobManagerTask", "jobPreparationTask", "jobReleaseTask")
+    )
+    assert manager["killJobOnCompletion"] is False
+    assert manager["runExclusive"] is False
+    assert manager["allowLowPriorityNode"] is False
+    assert (before["id"], after["id"]) == ("before", "after")
+    assert before["waitForSuccess"] is False
+    assert before["rerunOnNodeRebootAfterSuccess"] is False
+    assert (after["maxWallClockTime"], after["retentionTime"]) == ("PT1M", "PT0S")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("jobReleaseTask.maxWallClockTime", "PT15M0.0000001S"),
+        ("jobReleaseTask.maxWallClockTime", "PT0S"),
+        ("jobReleaseTask.retentionTime", "-PT1S"),
+        ("jobReleaseTask.commandLine", ""),
+        ("jobReleaseTask.id", "JobPreparation"),
+        ("jobPreparationTask.id", "M"),
+        ("jobReleaseTask.id", "m"),
+    ],
+)
+def test_bad_special_tasks(path: str, value: Any) -> None:
+    assert refused(job_from_wire, put(SPECIAL, path, value)).values["PropertyName"] == path
 
 
 def test_a_job_patch_replaces_constraints_as_a_whole() -> None:
@@ -435,13 +550,46 @@ BAD_TASKS: list[tuple[str, Any, str]] = [
         "exitConditions.default.jobAction",
     ),
     ("containerSettings", {"imageName": "x"}, "containerSettings"),
-    ("multiInstanceSettings", {"coordinationCommandLine": "x"}, "multiInstanceSettings"),
+    (
+        "multiInstanceSettings",
+        {"numberOfInstances": 2},
+        "multiInstanceSettings.coordinationCommandLine",
+    ),
+    (
+        "multiInstanceSettings",
+        {"coordinationCommandLine": ""},
+        "multiInstanceSettings.coordinationCommandLine",
+    ),
+    (
+        "multiInstanceSettings",
+        {"coordinationCommandLine": "x", "numberOfInstances": 0},
+        "multiInstanceSettings.numberOfInstances",
+    ),
+    (
+        "multiInstanceSettings",
+        {"coordinationCommandLine": "x", "commonResourceFiles": file(filePath="../a")},
+        "multiInstanceSettings.commonResourceFiles[0].filePath",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("path", "value", "name"), BAD_TASKS)
 def test_a_bad_task(path: str, value: Any, name: str) -> None:
     assert refused(task_from_wire, put(TASK, path, value)).values["PropertyName"] == name
+
+
+def test_the_defaults_of_a_multi_instance_task() -> None:
+    body = {**TASK, "multiInstanceSettings": {"coordinationCommandLine": "x"}}
+
+    settings = read(task_from_wire, body)["multiInstanceSettings"]
+
+    assert settings == {"numberOfInstances": 1, "coordinationCommandLine": "x"}
+
+
+def test_a_multi_instance_task_takes_one_slot() -> None:
+    body = {**TASK, "multiInstanceSettings": {"coordinationCommandLine": "x"}, "requiredSlots": 2}
+
+    assert refused(task_from_wire, body).values["PropertyName"] == "requiredSlots"
 
 
 @pytest.mark.parametrize(
@@ -523,8 +671,12 @@ SAMPLES: dict[str, Any] = {
     "mountConfiguration": [{"nfsMountConfiguration": {}}],
     "startTask.userIdentity.username": "u",
     "virtualMachineConfiguration.extensions": [{"name": "x"}],
-    "multiInstanceSettings": {"coordinationCommandLine": "x"},
+    "poolInfo.autoPoolSpecification": {"poolLifetimeOption": "job"},
     "userIdentity.username": "u",
+    **{
+        f"job{name}Task.userIdentity.username": "u"
+        for name in ("Manager", "Preparation", "Release")
+    },
 }
 READERS: dict[str, tuple[Reader, dict[str, Any]]] = {
     "pool": (pool_from_wire, {**POOL, "startTask": {"commandLine": "x"}}),
@@ -536,7 +688,7 @@ READERS: dict[str, tuple[Reader, dict[str, Any]]] = {
         pool_properties_from_wire,
         {"startTask": {"commandLine": "x"}, "metadata": [], "applicationPackageReferences": []},
     ),
-    "job": (job_from_wire, JOB),
+    "job": (job_from_wire, SPECIAL),
     "job update": (job_patch_from_wire, JOB),
     "task": (task_from_wire, TASK),
 }
