@@ -12,7 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from penstock.domain.specs.job import JobSpec
-from penstock.domain.specs.pool import PoolSpec
+from penstock.domain.specs.pool import PoolSpec, StartTask
 from penstock.domain.specs.schedule import JobScheduleSpec
 from penstock.domain.specs.task import Dependencies, ExitConditions
 from penstock.domain.states import (
@@ -150,7 +150,14 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     wish: NodeWish | None = None  # set until the work has begun
     boot: int = 0  # how often it was started anew
     wiped: int = 0  # the boot before which none of its files stays
-    back_us: int | None = None  # when a preempted node may return
+    back_us: int | None = None  # when it may return; set until it has, once it was preempted
+    start_spec: StartTask | msgspec.UnsetType | None = msgspec.UNSET  # as of this boot
+
+    def start_task_in(self, pool: PoolRecord) -> StartTask | None:
+        """The start task of this boot: changes of the pool's act at the next one."""
+        # An older release did not note it, so one of its nodes has that of its pool.
+        known = self.start_spec
+        return pool.spec.start_task if known is msgspec.UNSET else known
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

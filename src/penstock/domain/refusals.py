@@ -195,6 +195,16 @@ class PoolBeingResized(_Conflict):
     message = "The specified pool is being resized."
 
 
+class PoolQuotaReached(_Conflict):
+    code = "PoolQuotaReached"
+    message = "The account has as many pools as its quota allows."
+
+
+class ActiveJobAndScheduleQuotaReached(_Conflict):
+    code = "ActiveJobAndScheduleQuotaReached"
+    message = "The account has as many active jobs and job schedules as its quota allows."
+
+
 class InvalidApplicationPackageReferences(_Conflict):
     code = "InvalidApplicationPackageReferences"
     message = "One or more application package references could not be satisfied."
@@ -303,6 +313,31 @@ class TaskFilesCleanedup(_Conflict):
 class OperationNotValidOnNode(_Conflict):
     code = "OperationNotValidOnNode"
     message = "The specified operation is not valid on the node."
+
+
+class NodeBeingCreated(_Conflict):
+    code = "NodeBeingCreated"
+    message = "The specified node is being created."
+
+
+class NodeBeingStarted(_Conflict):
+    code = "NodeBeingStarted"
+    message = "The specified node is being started."
+
+
+class NodeBeingRebooted(_Conflict):
+    code = "NodeBeingRebooted"
+    message = "The specified node is being rebooted."
+
+
+class NodeBeingReimaged(_Conflict):
+    code = "NodeBeingReimaged"
+    message = "The specified node is being reimaged."
+
+
+class NodeAlreadyInTargetSchedulingState(_Conflict):
+    code = "NodeAlreadyInTargetSchedulingState"
+    message = "The specified node is already in the target scheduling state."
 
 
 class NodeStateUnusable(_Conflict):

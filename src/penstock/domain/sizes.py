@@ -31,6 +31,12 @@ def size_of(name: str) -> Size | None:
     return _SIZES.get(name.lower())
 
 
+def cores_of(name: str) -> int:
+    """The cores of a size; 1 where it is not known."""
+    size = size_of(name)
+    return size.cores if size else 1
+
+
 def most_slots(size: Size) -> int:
     """How many task slots a node of this size may have."""
     return min(4 * size.cores, MOST_SLOTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -22,6 +22,9 @@ from penstock.messages import RemoveTask
 from penstock.scheduler.outcomes import exit_options, may_retry
 
 ENDED_BY_USER = Failure("usererror", "TaskEnded", "The task was ended by user request")
+
+FOR_EVER_US: Final = 2**62
+"""An instant that no clock reaches."""
 
 MANAGER_DONE = "manager"
 """What the end of a job manager asks of its job."""
@@ -86,7 +89,7 @@ def complete(
     _touch_if_ahead(turn, task)
     options = exit_options(task.exit_conditions, exit_code, failure)
     job = turn.state.jobs[task.job_no]
-    kept_for = task.retention_us if task.node_no is not None else None
+    until_us = FOR_EVER_US if task.retention_us is None else end_us + task.retention_us
     task = turn.put_task(
         task,
         state=after(TASK_MOVES, task.state, event),
@@ -97,7 +100,7 @@ def complete(
         ahead=False,
         ending=None,
         satisfies=options.dependency_action == "satisfy",
-        files_until_us=None if kept_for is None else end_us + kept_for,
+        files_until_us=None if task.node_no is None else until_us,
         held=0,
     )
     acts = acts_on_failure(job) and (failure is not None or task.exit_conditions is not None)

@@ -15,7 +15,9 @@ from penstock.domain.conditions import Conditions
 from penstock.domain.records import (
     JobRecord,
     NodeRecord,
+    NodeWork,
     PoolRecord,
+    Removal,
     ScheduleRecord,
     TaskRecord,
 )
@@ -27,7 +29,18 @@ from penstock.domain.specs.schedule import JobSchedulePatch, JobScheduleSpec
 from penstock.domain.specs.task import TaskSpec
 from penstock.domain.states import NodeState
 from penstock.domain.unreadable import Unreadable
-from penstock.engine import jobs, links, pools, schedules, tasks
+from penstock.engine import (
+    jobs,
+    links,
+    node_work,
+    pools,
+    preemption,
+    quotas,
+    resizes,
+    retention,
+    schedules,
+    tasks,
+)
 from penstock.engine.due import next_due_us
 from penstock.engine.files import FileBroker
 from penstock.engine.links import Link, Send
@@ -70,6 +83,8 @@ class Engine(Loop):
         self._silent_since_us: dict[str, int] = {}  # by a clock that nobody sets
         self._arrival = asyncio.Event()  # set, and replaced, when a host connects
         self._waiters: dict[int, list[asyncio.Future[int | None]]] = {}  # by task or chore
+        self._keepers = retention.Looks()
+        self._chance_us: int | None = None  # until when low-priority nodes were left to chance
 
     def _resumed(self) -> None:
         """See `Loop`: look anew at which hosts are there."""
@@ -177,6 +192,19 @@ class Engine(Loop):
         due = await self.store.files_due(self._now_us(), FILES_IN_SWEEP)
         if due:
             await self._submit(partial(_expire, numbers=[task.no for task in due]))
+        await self._look_at_kept_data()
+
+    async def _look_at_kept_data(self) -> None:
+        """Let nodes go on that waited for their tasks' files, where the time of all is over."""
+        due = self._keepers.due(self._state.roster.keepers, self._now_us())
+        if not due:
+            return
+        # The answer comes when all is durable that these nodes ran, so the store knows of it.
+        quiet = await self._do(lambda turn: retention.quiet(turn, due))
+        until = {no: await self.store.retained_until(no) for no in quiet}
+        over = self._keepers.looked(due, until, self._now_us())
+        if over:
+            await self._do(lambda turn: retention.over(turn, over))
 
     def _something_due(self) -> bool:
         now_us, state = self._now_us(), self._state
@@ -185,6 +213,7 @@ class Engine(Loop):
             (due_us is not None and due_us <= now_us)
             or state.timetable.is_clearing()
             or bool(self._silent())
+            or preemption.is_due(state, self.settings, now_us)
             or may_call_back(state, now_us)
         )
 
@@ -203,9 +232,10 @@ class Engine(Loop):
         for job_no, due_us in list(self._state.job_due_us.items()):
             if due_us <= turn.now_us:
                 jobs.time_out(turn, job_no)
-        for pool_no in list(self._state.pools):
-            pools.time_out(turn, pool_no)
         schedules.tick(turn)
+        for pool_no in list(self._state.pools):
+            resizes.time_out(turn, pool_no)
+        self._preempt(turn)
         for host in self._silent():
             log.warning("host lost: host=%s", host)
             links.lost(turn, host)
@@ -213,6 +243,12 @@ class Engine(Loop):
             link = self._links.get(host)
             if link is not None:
                 link.lost = True
+
+    def _preempt(self, turn: Turn) -> None:
+        since_us, self._chance_us = self._chance_us, turn.now_us
+        if since_us is not None:
+            preemption.by_chance(turn, self.settings, turn.now_us - since_us)
+        preemption.give_back(turn, self.settings)
 
     # --- node hosts --------------------------------------------------------------------------
 
@@ -351,23 +387,63 @@ class Engine(Loop):
         self, account: str, pool_id: str, resize: Resize, when: Conditions
     ) -> PoolRecord:
         """See `Service`."""
-        return await self._do(lambda t: pools.resize_pool(t, account, pool_id, resize, when))
+        return await self._do(
+            lambda t: resizes.resize_pool(t, self.settings, account, pool_id, resize, when)
+        )
 
     async def stop_resize(self, account: str, pool_id: str, when: Conditions) -> PoolRecord:
         """See `Service`."""
-        return await self._do(lambda t: pools.stop_resize(t, account, pool_id, when))
+        return await self._do(lambda t: resizes.stop_resize(t, account, pool_id, when))
 
     async def remove_nodes(
         self, account: str, pool_id: str, removal: NodeRemoval, when: Conditions
     ) -> PoolRecord:
         """See `Service`."""
-        return await self._do(lambda t: pools.remove_nodes(t, account, pool_id, removal, when))
+        return await self._do(lambda t: resizes.remove_nodes(t, account, pool_id, removal, when))
+
+    # --- nodes -------------------------------------------------------------------------------
+
+    async def work_on_node(
+        self, account: str, pool_id: str, node_id: str, work: NodeWork, how: Removal
+    ) -> NodeRecord:
+        """See `Service`."""
+        return await self._do(lambda t: node_work.begin(t, account, pool_id, node_id, work, how))
+
+    async def start_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
+        """See `Service`."""
+        return await self._do(
+            lambda t: node_work.start(t, self.settings, account, pool_id, node_id)
+        )
+
+    async def disable_node(
+        self, account: str, pool_id: str, node_id: str, how: Removal
+    ) -> NodeRecord:
+        """See `Service`."""
+        return await self._do(
+            lambda t: node_work.disable_scheduling(t, account, pool_id, node_id, how)
+        )
+
+    async def enable_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
+        """See `Service`."""
+        return await self._do(lambda t: node_work.enable_scheduling(t, account, pool_id, node_id))
+
+    async def preempt_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
+        """See `Service`."""
+        return await self._do(
+            lambda t: preemption.preempt(t, self.settings, account, pool_id, node_id)
+        )
 
     # --- jobs --------------------------------------------------------------------------------
 
     async def add_job(self, account: str, spec: JobSpec) -> JobRecord:
         """See `Service`."""
-        return await self._do(lambda t: jobs.add_job(t, account, spec))
+
+        def decide(turn: Turn) -> JobRecord:
+            if turn.state.job(account, spec.id) is None:  # else that is the reason to refuse
+                quotas.check_jobs(turn, self.settings, account)
+            return jobs.add_job(turn, account, spec)
+
+        return await self._do(decide)
 
     async def patch_job(
         self, account: str, job_id: str, patch: JobPatch, when: Conditions

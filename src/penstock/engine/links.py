@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from penstock.domain import changes as c
 from penstock.domain.records import NodeRecord, StartTaskInfo, TaskRecord
-from penstock.domain.states import NODE_MOVES, JobState, NodeEvent, NodeState, TaskState
-from penstock.engine import gangs, nodes, orders, runs, special
+from penstock.domain.states import JobState, NodeEvent, NodeState, SchedulingState, TaskState
+from penstock.engine import gangs, losses, nodes, orders, runs, special
+from penstock.engine.departures import is_dropped, node_gone, off_host
 from penstock.engine.occupancy import move_node
 from penstock.engine.settings import EngineSettings
 from penstock.engine.turn import Turn
@@ -63,7 +64,7 @@ async def connected(turn: Turn, settings: EngineSettings, link: Link) -> list[In
     known = set(link.hello.attempts)
     wanted = [task for node in mine for task in state.given_to(node.no)]
     wanted.sort(key=lambda task: task.ahead)  # what runs by the record has its slots first
-    staying = [node for node in mine if node.state is not NodeState.LEAVING_POOL]
+    staying = [node for node in mine if not is_dropped(node)]
     first: list[Instruction] = [
         Welcome(
             server=settings.server_id,
@@ -117,12 +118,20 @@ def _wanted_runs(
 def _ahead_again(turn: Turn, task: TaskRecord) -> list[Instruction]:
     """What was sent ahead is called back again where it should not begin; else its wait goes on."""
     node = turn.node(task.node_no)
-    stays = node is not None and node.leaving is None
-    if stays and turn.state.jobs[task.job_no].state is JobState.ACTIVE:
+    if (
+        node is not None
+        and _is_open(node)
+        and turn.state.jobs[task.job_no].state is JobState.ACTIVE
+    ):
         turn.state.ahead_since_us.pop(task.no, None)
         turn.state.ahead_since_us[task.no] = turn.now_us
         return []
     return [ReturnTask(node_no=task.node_no or 0, task_no=task.no, attempt=task.attempt)]
+
+
+def _is_open(node: NodeRecord) -> bool:
+    enabled = node.scheduling is SchedulingState.ENABLED
+    return enabled and node.leaving is None and node.wish is None
 
 
 def disconnected(turn: Turn, host: str) -> None:
@@ -136,7 +145,7 @@ def lost(turn: Turn, host: str) -> None:
     """A host was silent for too long; it has to be greeted anew before it is given anything."""
     turn.state.linked.discard(host)
     for node in turn.state.roster.of_host(host):
-        nodes.lose_node(turn, turn.state.nodes[node.no])
+        losses.lose_node(turn, turn.state.nodes[node.no])
 
 
 def stale_attempts(turn: Turn, beat: Heartbeat) -> list[KillTask]:
@@ -175,9 +184,13 @@ async def reported(turn: Turn, report: NumberedReport) -> None:
             await runs.coordinated(turn, report)
         case ChoreDone():
             _chore_done(turn, report)
+        case NodeGone():
+            node = turn.node(report.node_no)
+            if node is not None and is_dropped(node):
+                (node_gone if node.state is NodeState.LEAVING_POOL else off_host)(turn, node)
         case _:
             node = turn.node(report.node_no)
-            if node is not None:
+            if node is not None and node.boot == report.boot:  # else it is of an older boot
                 _about_node(turn, node, report)
 
 
@@ -188,7 +201,10 @@ def _chore_done(turn: Turn, report: ChoreDone) -> None:
         turn.touch_job(chore.job_no)
 
 
-def _about_node(turn: Turn, node: NodeRecord, report: NumberedReport) -> None:
+AboutNode = NodeHosted | StartTaskBegan | StartTaskEnded | NodeReady | NodeBroken
+
+
+def _about_node(turn: Turn, node: NodeRecord, report: AboutNode) -> None:
     match report:
         case NodeHosted(address=address):
             _hosted(turn, node, address)
@@ -207,27 +223,32 @@ def _about_node(turn: Turn, node: NodeRecord, report: NumberedReport) -> None:
                 node = move_node(turn, node, NodeEvent.READY)
                 if node.running_tasks:
                     move_node(turn, node, NodeEvent.TASK_BEGAN)
+                turn.touch_node(node.no)
         case NodeBroken(error=error):
-            _broken(turn, replace(node, errors=(error,)))
-        case NodeGone():
-            if node.state is NodeState.LEAVING_POOL:
-                nodes.node_gone(turn, node)
+            losses.break_node(turn, node, error)
 
 
 def _hosted(turn: Turn, node: NodeRecord, address: str) -> None:
+    was = node.state
+    back = was in (NodeState.UNKNOWN, NodeState.UNUSABLE)  # it may have run on all the time
+    booted_us = node.booted_us if back and node.booted_us is not None else turn.now_us
     node = replace(
         node,
         address=address,
-        booted_us=node.booted_us or turn.now_us,
+        booted_us=booted_us,
         agent_version=turn.state.host_versions.get(node.host or ""),
+        back_us=None,
     )
-    if node.state in (NodeState.CREATING, NodeState.UNKNOWN, NodeState.UNUSABLE):
+    boots = was in (NodeState.REBOOTING, NodeState.REIMAGING) and node.wish is None
+    if back or boots or was is NodeState.CREATING:
         move_node(turn, node, NodeEvent.HOSTED, errors=())
         turn.touch_pool(node.pool_no)
+    elif was is NodeState.STARTING and not turn.state.nodes[node.no].address:
+        turn.put(c.PutNode(node))  # it was deallocated, and has a host again
 
 
 def _waits_for_start_task(turn: Turn, node: NodeRecord) -> bool:
-    task = turn.state.pools[node.pool_no].spec.start_task
+    task = node.start_task_in(turn.state.pools[node.pool_no])
     return task is not None and task.wait_for_success is not False
 
 
@@ -256,12 +277,4 @@ def _start_task_ended(turn: Turn, node: NodeRecord, report: StartTaskEnded) -> N
     else:
         event = NodeEvent.START_TASK_FAILED
         _start_task(turn, node, info, event, NodeState.WAITING_FOR_START_TASK)
-
-
-def _broken(turn: Turn, node: NodeRecord) -> None:
-    for task in turn.state.given_to(node.no):
-        runs.off_node(turn, task, node.no, requeue=runs.runs_again(turn, task))
-    node = replace(turn.state.nodes[node.no], errors=node.errors)
-    if NodeEvent.BROKEN in NODE_MOVES[node.state]:
-        move_node(turn, node, NodeEvent.BROKEN)
-        turn.touch_pool(node.pool_no)
+        turn.touch_node(node.no)

@@ -1,20 +1,30 @@
-"""How nodes come, change and go. Each function is one decision within a turn."""
+"""How nodes come into a pool, find a host and are told of each boot.
+
+Each function is one decision within a turn, or a part of one.
+"""
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
 from penstock.domain import changes as c
-from penstock.domain.records import NodeRecord, PoolRecord, Removal
-from penstock.domain.sizes import size_of
+from penstock.domain.records import NodeRecord, PoolRecord
+from penstock.domain.refusals import NodeNotFound
+from penstock.domain.sizes import cores_of
 from penstock.domain.specs.pool import StartTask
-from penstock.domain.states import NODE_MOVES, NodeEvent, NodeState
-from penstock.engine import runs, special
-from penstock.engine.occupancy import move_node
+from penstock.domain.states import NodeState
 from penstock.engine.settings import EngineSettings
 from penstock.engine.turn import Turn
-from penstock.messages import DropNode, MakeNode, StartTaskOrder
+from penstock.messages import MakeNode, StartTaskOrder
 from penstock.providers.local import Candidate, choose_host
+
+
+def found_node(turn: Turn, account: str, pool_id: str, node_id: str) -> NodeRecord:
+    """Find a node, or refuse."""
+    node = turn.state.node(turn.pool(account, pool_id).no, node_id)
+    if node is None:
+        raise NodeNotFound
+    return node
 
 
 def create_node(turn: Turn, pool: PoolRecord, *, dedicated: bool) -> NodeRecord:
@@ -31,14 +41,33 @@ def create_node(turn: Turn, pool: PoolRecord, *, dedicated: bool) -> NodeRecord:
         state=NodeState.CREATING,
         state_us=turn.now_us,
         allocated_us=turn.now_us,
+        start_spec=pool.spec.start_task,
     )
     turn.put(c.PutNode(node))
     return node
 
 
+def next_boot(turn: Turn, node: NodeRecord, *, wiped: bool) -> NodeRecord:
+    """The node as it starts anew: with the start task that its pool has now."""
+    boot = node.boot + 1
+    return replace(
+        node,
+        boot=boot,
+        wiped=boot if wiped else node.wiped,
+        wish=None,
+        start_task=None,
+        start_spec=turn.state.pools[node.pool_no].spec.start_task,
+    )
+
+
 def find_hosts(turn: Turn, settings: EngineSettings) -> None:
-    """Give every node that has no host one of those that are connected."""
+    """Tell hosts of nodes that start anew; give one to every node that has none."""
     state = turn.state
+    for node_no in turn.boots:
+        node = turn.node(node_no)
+        if node is not None and node.host in state.linked:
+            turn.send(node_no, order_for(turn, node, settings))
+    turn.boots.clear()
     if not state.roster.homeless or not state.linked:
         return
     candidates = [Candidate(host, state.roster.load_of(host)) for host in sorted(state.linked)]
@@ -52,8 +81,7 @@ def find_hosts(turn: Turn, settings: EngineSettings) -> None:
 def order_for(turn: Turn, node: NodeRecord, settings: EngineSettings) -> MakeNode:
     """What a host is told of a node that it is to have."""
     pool = turn.state.pools[node.pool_no]
-    size = size_of(node.vm_size)
-    start_task = pool.spec.start_task
+    start_task = node.start_task_in(pool)
     return MakeNode(
         node_no=node.no,
         node_id=node.id,
@@ -62,8 +90,10 @@ def order_for(turn: Turn, node: NodeRecord, settings: EngineSettings) -> MakeNod
         account_url=settings.account_url(node.account),
         dedicated=node.dedicated,
         slots=node.slots,
-        cores=size.cores if size else 1,
+        cores=cores_of(node.vm_size),
         start_task=None if start_task is None else _start_order(start_task, node, settings),
+        boot=node.boot,
+        wiped=node.wiped,
     )
 
 
@@ -77,77 +107,3 @@ def _start_order(task: StartTask, node: NodeRecord, settings: EngineSettings) ->
         wait_for_success=task.wait_for_success is not False,
         container_urls=settings.container_urls(node.account, files),
     )
-
-
-def remove_node(turn: Turn, node: NodeRecord, how: Removal) -> None:
-    """Let a node leave: at once, or when its tasks have ended, as `how` says."""
-    if node.state is NodeState.LEAVING_POOL:
-        return
-    waits = how in (Removal.TASK_COMPLETION, Removal.RETAINED_DATA)
-    if waits and turn.state.node_given.get(node.no):
-        turn.put(c.PutNode(replace(node, leaving=how)))
-        for task in turn.state.given_to(node.no):
-            if task.ahead:
-                runs.give_back(turn, task)
-    else:
-        leave_now(turn, node, how)
-
-
-def settle(turn: Turn, node_no: int) -> None:
-    """See whether a node that waits for its last task may leave."""
-    node = turn.node(node_no)
-    if node is None or node.leaving is None or node.state is NodeState.LEAVING_POOL:
-        return
-    if not turn.state.node_given.get(node_no):
-        leave_now(turn, node, node.leaving)
-
-
-def leave_now(turn: Turn, node: NodeRecord, how: Removal) -> None:
-    """Have a node's host kill all that runs on it and remove its directories."""
-    if node.host is None:
-        drop_node(turn, node)
-        return
-    leaving = move_node(turn, node, NodeEvent.REMOVED, leaving=how)
-    if leaving.host in turn.state.linked:
-        turn.send(leaving.no, DropNode(node_no=leaving.no))
-    elif node.state in (NodeState.UNKNOWN, NodeState.UNUSABLE):
-        node_gone(turn, leaving)  # its host was given up already, and is told if it comes back
-
-
-def node_gone(turn: Turn, node: NodeRecord, *, heard_of: bool = True) -> None:
-    """Nothing of a node is left: what it was to run goes back, and it is forgotten."""
-    for task in turn.state.given_to(node.no):
-        again = runs.runs_again(turn, task)
-        runs.off_node(turn, task, node.no, requeue=again, heard_of=heard_of)
-    drop_node(turn, node)
-
-
-def drop_node(turn: Turn, node: NodeRecord) -> None:
-    """Forget a node. What waited for its going is settled after the decision."""
-    _touch_waiting_jobs(turn, node.no)
-    special.node_gone(turn, node)
-    turn.put(c.DropNode(node.no))
-    turn.touch_pool(node.pool_no)
-
-
-def _touch_waiting_jobs(turn: Turn, node_no: int) -> None:
-    """Look at the jobs that wait for directories to go: the node will not answer."""
-    for chore in turn.state.chores_on(node_no):
-        turn.touch_job(chore.job_no)
-    for job_node in turn.state.job_nodes.of_node(node_no):
-        turn.touch_job(job_node.job_no)
-
-
-def lose_node(turn: Turn, node: NodeRecord) -> None:
-    """A node's host fell silent: its tasks go back, and it is unknown until the host returns."""
-    if node.state is NodeState.LEAVING_POOL:
-        node_gone(turn, node, heard_of=False)
-        return
-    for task in turn.state.given_to(node.no):
-        runs.off_node(turn, task, node.no, requeue=True, heard_of=False)
-    node = turn.state.nodes[node.no]
-    if node.state is NodeState.CREATING:
-        turn.put(c.PutNode(replace(node, host=None)))  # another host may have it
-    elif NodeEvent.LOST in NODE_MOVES[node.state]:
-        move_node(turn, node, NodeEvent.LOST, running_tasks=0, running_slots=0)
-        _touch_waiting_jobs(turn, node.no)

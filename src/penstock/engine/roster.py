@@ -5,10 +5,17 @@ Each answer is kept as nodes come, change and go, so none costs a walk over all 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
-from penstock.domain.records import NodeRecord, key_of
+from penstock.domain.records import NodeRecord, Removal, key_of
+from penstock.domain.sizes import cores_of
 from penstock.domain.states import NodeState
+
+_WITHOUT_CORES: Final = (NodeState.LEAVING_POOL, NodeState.DEALLOCATED, NodeState.PREEMPTED)
+_HOUSED: Final = (NodeState.CREATING, NodeState.STARTING)
+"""States in which a node without a host is given one."""
 
 
 class Members:
@@ -31,8 +38,20 @@ class Members:
             self.moving += sign
 
 
+def is_coming(node: NodeRecord) -> bool:
+    """Whether the pool waits for it to grow; one that was preempted returns by itself."""
+    return node.state is NodeState.CREATING and node.back_us is None
+
+
 def _is_moving(node: NodeRecord) -> bool:
-    return node.leaving is not None or node.state in (NodeState.CREATING, NodeState.LEAVING_POOL)
+    return node.leaving is not None or node.state is NodeState.LEAVING_POOL or is_coming(node)
+
+
+def keeps_data(node: NodeRecord) -> bool:
+    """Whether something is to be done with it when its tasks' files may go."""
+    if node.leaving is not None:
+        return node.leaving is Removal.RETAINED_DATA and node.state is not NodeState.LEAVING_POOL
+    return node.wish is not None and node.wish.how is Removal.RETAINED_DATA
 
 
 class Roster:
@@ -41,6 +60,10 @@ class Roster:
     def __init__(self) -> None:
         self.nodes: dict[int, NodeRecord] = {}
         self.homeless: dict[int, None] = {}  # those that wait for a host, oldest first
+        self.low_priority: dict[int, None] = {}
+        self.preempted: dict[int, None] = {}
+        self.keepers: dict[int, None] = {}  # see `keeps_data`
+        self.cores: Counter[tuple[str, bool]] = Counter()  # in use: by account, dedicated or not
         self._pools: dict[int, Members] = {}
         self._hosts: dict[str, dict[int, None]] = {}
         self._ids: dict[tuple[int, str], int] = {}
@@ -59,12 +82,19 @@ class Roster:
         members.numbers[node.no] = None
         members.count(node, +1)
         self._ids[node.pool_no, key_of(node.id)] = node.no
+        if not node.dedicated:
+            self.low_priority[node.no] = None
         self._house(node)
+        self._sort(node)
+        self._use(node, +1)
 
     def _move(self, before: NodeRecord, node: NodeRecord) -> None:
         members = self._pools[node.pool_no]
         members.count(before, -1)
         members.count(node, +1)
+        self._use(before, -1)
+        self._use(node, +1)
+        self._sort(node)
         if before.host != node.host:
             self._leave(before)
         self._house(node)
@@ -72,10 +102,15 @@ class Roster:
     def _house(self, node: NodeRecord) -> None:
         if node.host is not None:
             self._hosts.setdefault(node.host, {})[node.no] = None
-        if node.host is None and node.state is NodeState.CREATING:
-            self.homeless[node.no] = None
-        else:
-            self.homeless.pop(node.no, None)
+        _mark(self.homeless, node, node.host is None and node.state in _HOUSED)
+
+    def _sort(self, node: NodeRecord) -> None:
+        _mark(self.preempted, node, node.state is NodeState.PREEMPTED)
+        _mark(self.keepers, node, keeps_data(node))
+
+    def _use(self, node: NodeRecord, sign: int) -> None:
+        if node.state not in _WITHOUT_CORES:
+            self.cores[node.account, node.dedicated] += sign * cores_of(node.vm_size)
 
     def _leave(self, node: NodeRecord) -> None:
         if node.host is not None:
@@ -90,7 +125,9 @@ class Roster:
         members = self._pools[node.pool_no]
         del members.numbers[no]
         members.count(node, -1)
-        self.homeless.pop(no, None)
+        for index in (self.homeless, self.low_priority, self.preempted, self.keepers):
+            index.pop(no, None)
+        self._use(node, -1)
         self._leave(node)
         self._ids.pop((node.pool_no, key_of(node.id)), None)
         return node
@@ -125,4 +162,11 @@ class Roster:
 
 def _place(node: NodeRecord) -> tuple[object, ...]:
     """What the indexes look at."""
-    return node.host, node.state, node.leaving
+    return node.host, node.state, node.leaving, node.wish, node.back_us
+
+
+def _mark(index: dict[int, None], node: NodeRecord, wanted: bool) -> None:
+    if wanted:
+        index[node.no] = None
+    else:
+        index.pop(node.no, None)

@@ -13,7 +13,9 @@ from penstock.domain.conditions import Conditions
 from penstock.domain.records import (
     JobRecord,
     NodeRecord,
+    NodeWork,
     PoolRecord,
+    Removal,
     ScheduleRecord,
     TaskRecord,
 )
@@ -78,6 +80,25 @@ class Service(Protocol):
         self, account: str, pool_id: str, removal: NodeRemoval, when: Conditions
     ) -> PoolRecord:
         """Begin to remove these nodes and lower the target by their number."""
+
+    async def work_on_node(
+        self, account: str, pool_id: str, node_id: str, work: NodeWork, how: Removal
+    ) -> NodeRecord:
+        """Begin to reboot, reimage or deallocate a node, or to wait for its tasks to do so."""
+
+    async def start_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
+        """Begin to start a deallocated node."""
+
+    async def disable_node(
+        self, account: str, pool_id: str, node_id: str, how: Removal
+    ) -> NodeRecord:
+        """Let a node take no more tasks; those that it has end as `how` says."""
+
+    async def enable_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
+        """Let a node take tasks again."""
+
+    async def preempt_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
+        """Take a low-priority node away for a while."""
 
     async def add_job(self, account: str, spec: JobSpec) -> JobRecord:
         """Create a job."""

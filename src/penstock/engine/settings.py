@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from penstock.domain.instants import SECOND_US
 from penstock.domain.specs.common import ResourceFile
+
+
+class Quotas(msgspec.Struct, frozen=True, kw_only=True):
+    """How much an account may have at once; 0 is without a bound."""
+
+    dedicated_cores: int = 0
+    low_priority_cores: int = 0
+    pools: int = 0
+    active_jobs: int = 0  # with job schedules
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,11 +33,19 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     most_file_asks: int = 256  # questions about files that wait for an answer
     file_wait_s: float = 30.0
     link_wait_s: float = 5.0  # how long a question waits for a host that may come back
+    quotas: Quotas = Quotas()
+    account_quotas: Mapping[str, Quotas] = {}  # of the accounts that have their own
+    preemptions_per_hour: float = 0.0  # of one low-priority node, on average
+    return_us: int = 60 * SECOND_US  # how long a preempted node is away
     storage_accounts: frozenset[str] = frozenset()  # Batch accounts with linked storage
     account_url: Callable[[str], str] = "http://{}.localhost".format
     container_url: Callable[[str, str], str | None] = lambda _account, _container: None
     """Account and container of its linked storage: a URL with a SAS to read and list it. None
     when no storage is linked to the account."""
+
+    def quotas_of(self, account: str) -> Quotas:
+        """The quotas of an account."""
+        return self.account_quotas.get(account, self.quotas)
 
     def has_storage(self, account: str) -> bool:
         """Whether a storage account is linked to this Batch account."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.engine import jobs, nodes, pools, schedules
+from penstock.engine import jobs, node_work, pools, schedules
 from penstock.engine.turn import Turn
 
 
@@ -11,7 +11,7 @@ def settle(turn: Turn) -> None:
     while turn.touched_nodes or turn.touched_jobs or turn.touched_schedules or turn.touched_pools:
         if turn.touched_nodes:
             node_no, _ = turn.touched_nodes.popitem()
-            nodes.settle(turn, node_no)
+            node_work.settle(turn, node_no)
         elif turn.touched_jobs:
             job_no, action = turn.touched_jobs.popitem()
             jobs.settle(turn, job_no, action)

@@ -341,6 +341,7 @@ class State:
             node.state in OPEN_NODE_STATES
             and node.scheduling is SchedulingState.ENABLED
             and node.leaving is None
+            and node.wish is None
             and node.host in self.linked
         )
         if is_open and not queue.has_node(node.no):

@@ -55,6 +55,7 @@ class Turn:
         self.touched_nodes: dict[int, None] = {}
         self.touched_pools: dict[int, None] = {}
         self.touched_schedules: dict[int, None] = {}
+        self.boots: dict[int, None] = {}  # nodes whose hosts are to be told of a new boot
         self.removals: dict[int, int | None] = {}  # task dropped: the chore for its directory
         self._store = store
         self._changes = ChangeSet()
@@ -122,7 +123,13 @@ class Turn:
         self.touched_schedules[schedule_no] = None
 
     def put_chore(self, node_no: int, job_no: int, instruction: RemoveTask | RemoveJob) -> None:
-        """Have something done on a node, repeated until the node says that it is done."""
+        """Have something done on a node, repeated until the node says that it is done.
+
+        A node that no host has, has no directories either.
+        """
+        node = self.state.nodes.get(node_no)
+        if node is not None and node.host is None:
+            return
         self.put(
             c.PutChore(
                 Chore(

@@ -28,7 +28,7 @@ from msgspec.structs import replace
 
 from penstock.domain import changes as c
 from penstock.domain.states import TaskResult, TaskState
-from penstock.engine import nodes
+from penstock.engine import losses
 from penstock.engine.settings import EngineSettings
 from penstock.engine.state import State
 from penstock.engine.turn import Turn
@@ -98,7 +98,7 @@ def _give_up_nodes(turn: Turn, hosts: Mapping[str, str]) -> None:
             due_us = turn.now_us + max(0, pool.resize_due_us - pool.allocation_us)
             turn.put(c.PutPool(replace(pool, resize_due_us=due_us)))
     for node in list(turn.state.nodes.values()):
-        nodes.lose_node(turn, node)
+        losses.lose_node(turn, node)
     for node in list(turn.state.nodes.values()):
         moved = hosts.get(node.host or "")
         if moved is not None:

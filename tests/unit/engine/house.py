@@ -95,8 +95,13 @@ class FakeHost:
             answers: list[NumberedReport] = []
             for made in self.take(MakeNode):
                 answers += [
-                    NodeHosted(report=self.number(), node_no=made.node_no, address="127.0.0.2"),
-                    NodeReady(report=self.number(), node_no=made.node_no),
+                    NodeHosted(
+                        report=self.number(),
+                        node_no=made.node_no,
+                        address="127.0.0.2",
+                        boot=made.boot,
+                    ),
+                    NodeReady(report=self.number(), node_no=made.node_no, boot=made.boot),
                 ]
             answers += [
                 NodeGone(report=self.number(), node_no=dropped.node_no)
@@ -139,13 +144,12 @@ class FakeHost:
 class House:
     """Everything a test of the engine needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: Any) -> None:
         self.now_us = NOW_US
         self.passed_us = 0
         self.store = MemoryStore()
-        self.settings = EngineSettings(
-            server_id="test", stop_wait_s=0.05, node_silent_us=30_000_000
-        )
+        values = {"server_id": "test", "stop_wait_s": 0.05, "node_silent_us": 30_000_000}
+        self.settings = EngineSettings(**values | settings)
         self.engine = self.new_engine()
         self.host = FakeHost(self.engine, "host")
         self._running: asyncio.Task[None] | None = None
@@ -176,6 +180,11 @@ class House:
         """Let both clocks go on, before anybody looks at them."""
         self.now_us += int(seconds * 1_000_000)
         self.passed_us += int(seconds * 1_000_000)
+
+    async def advance(self, seconds: float) -> None:
+        """Move the engine's clock alone, so that nobody was silent meanwhile."""
+        self.now_us += int(seconds * 1_000_000)
+        await self.engine._submit(self.engine._tick)
 
     async def pass_time(self, seconds: float) -> None:
         self.elapse(seconds)
@@ -233,11 +242,14 @@ class House:
 Scenario = Callable[[House], Coroutine[Any, Any, None]]
 
 
-def play(scenario: Scenario) -> None:
-    """Run a scenario, and check at its end that the memory is what the store would rebuild."""
+def play(scenario: Scenario, **settings: Any) -> None:
+    """Run a scenario, and check at its end that the memory is what the store would rebuild.
+
+    `settings` are those of the engine that differ from the usual ones.
+    """
 
     async def run() -> None:
-        house = House()
+        house = House(**settings)
         await house.open()
         try:
             await scenario(house)

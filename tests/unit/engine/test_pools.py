@@ -8,7 +8,7 @@ import pytest
 
 from penstock.domain.conditions import ANY
 from penstock.domain.instants import Duration
-from penstock.domain.records import Failure, PoolRecord
+from penstock.domain.records import Failure, NodeWork, PoolRecord, Removal
 from penstock.domain.refusals import (
     NodeNotFound,
     OperationInvalidForCurrentState,
@@ -17,6 +17,7 @@ from penstock.domain.refusals import (
     PoolExists,
     PoolNotFound,
 )
+from penstock.domain.specs.common import TaskConstraints
 from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolSpec, Resize, StartTask
 from penstock.domain.states import AllocationState, NodeState, PoolState, TaskState
 from penstock.messages import (
@@ -196,7 +197,13 @@ def test_a_resize_that_takes_too_long_says_so() -> None:
         await house.pass_time(1)
         pool = await record(house)
         assert pool.allocation is AllocationState.STEADY
-        assert [error.code for error in pool.resize_errors] == ["AllocationTimedout"]
+        assert [(error.code, error.message) for error in pool.resize_errors] == [
+            (
+                "AllocationTimedout",
+                "Desired number of dedicated nodes could not be allocated as the resize timeout "
+                "was reached",
+            )
+        ]
         assert pool.spec.target_dedicated_nodes == 2
         assert await house.nodes() == []
 
@@ -399,5 +406,179 @@ def test_what_runs_on_a_node_that_leaves_goes_the_way_that_was_asked_for(
         task = await house.task("t")
         assert task.state.wire_name == then
         assert task.requeue_count == (how == "requeue")
+
+    play(scenario)
+
+
+def test_a_resize_that_takes_too_long_says_so_of_each_kind() -> None:
+    async def scenario(house: House) -> None:
+        await add(house, 1, target_low_priority_nodes=1)
+        await house.advance(900)
+        pool = await record(house)
+        assert [error.code for error in pool.resize_errors] == ["AllocationTimedout"] * 2
+        assert "low priority" in pool.resize_errors[1].message
+        await house.host.connect()
+        only = Resize(target_low_priority_nodes=0)
+        await house.engine.resize_pool(ACCOUNT, "pool", only, ANY)
+        await house.host.settle()
+        assert (await record(house)).resize_errors == (), "the next resize begins without"
+        assert [node.dedicated for node in await house.nodes()] == [True]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("how", ["requeue", "terminate", "taskcompletion", "retaineddata"])
+def test_a_pool_shrinks_to_nothing(how: str) -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=2, slots=1)
+        await house.job()
+        retention = TaskConstraints(retention_time=Duration.of_seconds(60))
+        await house.add("t", constraints=retention)
+        run = (await house.runs())["t"]
+        resize = Resize(target_dedicated_nodes=0, node_deallocation_option=how)
+        await house.engine.resize_pool(ACCOUNT, "pool", resize, ANY)
+        await house.engine.sweep()
+        await house.host.settle()
+        waits = how in ("taskcompletion", "retaineddata")
+        assert len(await house.nodes()) == waits, "the idle one is gone"
+        assert (await record(house)).allocation is (
+            AllocationState.RESIZING if waits else AllocationState.STEADY
+        )
+        if waits:
+            await house.host.end(run)
+            await house.host.settle()
+        if how == "retaineddata":
+            await house.advance(2)
+            await house.engine.sweep()
+            await house.host.settle()
+            assert len(await house.nodes()) == 1
+            await house.advance(58)
+            await house.engine.sweep()
+            await house.host.settle()
+        pool = await record(house)
+        assert (await house.nodes(), pool.dedicated_nodes, pool.resize_errors) == ([], 0, ())
+        assert pool.allocation is AllocationState.STEADY
+        task = await house.task("t")
+        assert (task.state is TaskState.ACTIVE, task.requeue_count) == (
+            (True, 1) if how == "requeue" else (False, 0)
+        )
+
+    play(scenario)
+
+
+def test_a_shrinking_pool_keeps_what_a_crash_left_waiting() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=1)
+        await house.job()
+        retention = TaskConstraints(retention_time=Duration.of_seconds(60))
+        await house.add("t", constraints=retention)
+        await house.host.end((await house.runs())["t"])
+        resize = Resize(target_dedicated_nodes=0, node_deallocation_option="retaineddata")
+        await house.engine.resize_pool(ACCOUNT, "pool", resize, ANY)
+        await house.crash()
+        await house.host.connect([node.no for node in await house.nodes()])
+        await house.host.settle()
+        await house.engine.sweep()
+        assert len(await house.nodes()) == 1
+        await house.advance(61)
+        await house.engine.sweep()
+        await house.host.settle()
+        assert await house.nodes() == []
+
+    play(scenario)
+
+
+def test_a_node_that_did_not_leave_in_time_stays() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=1)
+        await house.job()
+        await house.add("t", "u")
+        run = (await house.runs())["t"]
+        removal = NodeRemoval(
+            node_list=[(await house.nodes())[0].id],
+            node_deallocation_option="taskcompletion",
+            resize_timeout=Duration.of_seconds(300),
+        )
+        await house.engine.remove_nodes(ACCOUNT, "pool", removal, ANY)
+        await house.advance(299)
+        assert (await record(house)).allocation is AllocationState.RESIZING
+        await house.advance(1)
+        pool = await record(house)
+        assert [error.code for error in pool.resize_errors] == ["AllocationTimedout"]
+        assert (pool.allocation, pool.dedicated_nodes) == (AllocationState.STEADY, 1)
+        await house.host.end(run)
+        assert [node.leaving for node in await house.nodes()] == [None]
+
+    play(scenario)
+
+
+def test_the_least_useful_nodes_go_first() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=6, slots=2)
+        first = await house.nodes()
+        gone, broken, offline, *_ = first
+        await house.engine.work_on_node(
+            ACCOUNT, "pool", gone.id, NodeWork.DEALLOCATE, Removal.REQUEUE
+        )
+        await house.host.report(
+            NodeBroken(report=house.host.number(), node_no=broken.no, error=_full_disk())
+        )
+        await house.engine.disable_node(ACCOUNT, "pool", offline.id, Removal.REQUEUE)
+        await house.host.settle()
+        await house.job()
+        await house.add("one", "two", "three")
+        runs = await house.runs()
+        await house.add("four")
+        (more,) = (await house.runs()).values()
+        manager = next(run for run in runs.values() if run.node_no != more.node_no)
+        await house.engine._submit(
+            lambda turn: turn.put_task(turn.state.given[manager.task_no], manager=True)
+        )
+        last = next(
+            run.node_no
+            for run in runs.values()
+            if run.node_no not in (more.node_no, manager.node_no)
+        )
+        order = [gone.no, broken.no, offline.no, last, more.node_no, manager.node_no]
+        for count in range(5, -1, -1):
+            resize = Resize(target_dedicated_nodes=count)
+            await house.engine.resize_pool(ACCOUNT, "pool", resize, ANY)
+            # What runs on nodes that leave is not placed anew, or the order would change.
+            await house.engine.disable_job(ACCOUNT, "job", "wait", ANY)
+            await house.host.settle()
+            left = {node.no for node in await house.nodes()}
+            assert left == set(order[6 - count :]), count
+
+    play(scenario)
+
+
+def _full_disk() -> Failure:
+    return Failure("servererror", "DiskFull", "no space")
+
+
+def test_a_stopped_resize_keeps_what_is_there() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=1, target_low_priority_nodes=1)
+        await house.job()
+        await house.add("t", "u")
+        house.host.obedient = False
+        resize = Resize(
+            target_dedicated_nodes=3,
+            target_low_priority_nodes=0,
+            node_deallocation_option="taskcompletion",
+        )
+        await house.engine.resize_pool(ACCOUNT, "pool", resize, ANY)
+        assert len(await house.nodes()) == 4
+        await house.engine.stop_resize(ACCOUNT, "pool", ANY)
+        pool = await record(house)
+        assert pool.allocation is AllocationState.STOPPING
+        house.host.obedient = True
+        house.host.take(MakeNode)
+        await house.host.settle()
+        pool = await record(house)
+        assert pool.allocation is AllocationState.STEADY
+        assert [error.code for error in pool.resize_errors] == ["ResizeStopped"] * 2
+        assert (pool.dedicated_nodes, pool.low_priority_nodes) == (1, 1)
+        assert (pool.spec.target_dedicated_nodes, pool.spec.target_low_priority_nodes) == (3, 0)
 
     play(scenario)
