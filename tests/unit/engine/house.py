@@ -148,7 +148,11 @@ class House:
         self.now_us = NOW_US
         self.passed_us = 0
         self.store = MemoryStore()
-        values = {"server_id": "test", "stop_wait_s": 0.05, "node_silent_us": 30_000_000}
+        values: dict[str, Any] = {
+            "server_id": "test",
+            "stop_wait_s": 0.05,
+            "node_silent_us": 30_000_000,
+        }
         self.settings = EngineSettings(**values | settings)
         self.engine = self.new_engine()
         self.host = FakeHost(self.engine, "host")
