@@ -6,7 +6,9 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 from unittest import mock
 
-from penstock.agent.core import AgentCore, _Chore
+from penstock.agent.admission import Admission
+from penstock.agent.chores import Chore, Chores
+from penstock.agent.core import AgentCore
 from penstock.agent.events import Action, RemoveTree, Run, RunKey
 from penstock.agent.journal import Journal
 from penstock.agent.ledger import BegunRun, Ledger
@@ -34,18 +36,18 @@ def starts_beside_the_old() -> Bug:
     """A newer attempt does not wait for the older one to leave, which nobody asks to."""
     drop = AgentCore._drop_unlisted
 
-    def admit(self: AgentCore, run: Run, now_us: int) -> list[Action]:
-        return self._begin_or_queue(run, now_us)
+    def admit(self: Admission, run: Run, now_us: int) -> list[Action]:
+        return self.begin(run, now_us)
 
     def spare(
         self: AgentCore, attempts: set[tuple[int, int]], nodes: set[int], now_us: int
     ) -> list[Action]:
         listed = {number for number, _ in attempts}
-        older = {key for key in self._active if key.number in listed}
+        older = {key for key in self._state.active if key.number in listed}
         return drop(self, attempts | older, nodes, now_us)
 
     patches = ExitStack()
-    patches.enter_context(mock.patch.object(AgentCore, "_admit", admit))
+    patches.enter_context(mock.patch.object(Admission, "_admit", admit))
     patches.enter_context(mock.patch.object(AgentCore, "_drop_unlisted", spare))
     return patches
 
@@ -63,16 +65,16 @@ def drops_files_under_a_task() -> Bug:
     """A host removes a directory without waiting for what runs in it."""
 
     def remove(
-        self: AgentCore, chore: RemoveJob, path: str, concerned: Any, now_us: int
+        self: Chores, chore: RemoveJob, path: str, concerned: Any, now_us: int
     ) -> list[Action]:
-        node = self._nodes.get(chore.node_no)
+        node = self._state.nodes.get(chore.node_no)
         if node is None:
             return []
         action = RemoveTree(chore.chore, node.order, path)
-        self._chores[chore.chore] = _Chore(action, set())
+        self._chores[chore.chore] = Chore(action, set())
         return [action]
 
-    return mock.patch.object(AgentCore, "_remove", remove)
+    return mock.patch.object(Chores, "_remove", remove)
 
 
 def keeps_what_is_not_listed() -> Bug:

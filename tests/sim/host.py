@@ -246,8 +246,7 @@ class Life:
 
     def ready_nodes(self) -> list[int]:
         """The nodes that would run a task at once."""
-        nodes = self.core._nodes.values()
-        return [node.order.node_no for node in nodes if node.ready and not node.dropping]
+        return list(self.core.ready_nodes())
 
     @property
     def frozen(self) -> bool:
