@@ -30,6 +30,7 @@ NODE_HOST_SETTINGS: Final = (
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
+Quota = Annotated[int, Meta(ge=0, le=2**31 - 1)]  # 0: none
 Seconds = Annotated[float, Meta(gt=0, le=86_400 * 365)]
 
 
@@ -43,6 +44,10 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     name: Annotated[str, Meta(pattern="^[a-z0-9]{3,24}$")]
     keys: Annotated[tuple[str, ...], Meta(min_length=1, max_length=2)]
     storage: str = ""  # connection string of the linked storage account; empty: none
+    dedicated_core_quota: Quota | None = None  # None: that of the settings, as with the others
+    low_priority_core_quota: Quota | None = None
+    pool_quota: Quota | None = None
+    active_job_quota: Quota | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,13 @@ class Config:
     max_body_bytes: Count = 1 << 20
     max_bodies_bytes: Count = 64 << 20  # of all requests that are being read or decided
     slow_commit_ms: Annotated[float, Meta(ge=0, le=60_000)] = 0.0  # added to each commit
+
+    dedicated_core_quota: Quota = 0  # of an account, in cores; 0: none, as with the others
+    low_priority_core_quota: Quota = 0
+    pool_quota: Quota = 0
+    active_job_quota: Quota = 0  # active jobs and job schedules
+    low_priority_preemptions_per_hour: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0  # of a node
+    low_priority_return_s: Seconds = 60.0  # how long a preempted node is away
 
     orphan_after_s: Seconds = 3600.0  # without a server for this long a node host ends itself
     kill_grace_s: Seconds = 2.0  # between asking a task to end and killing it

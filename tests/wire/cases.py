@@ -97,7 +97,8 @@ COLLECTION = {
     ]
 }
 FILES = "/jobs/Job/tasks/Task/files"
-NODE_FILES = "/pools/Pool/nodes/node-0-d/files"
+NODE = "/pools/Pool/nodes/node-0-d"
+NODE_FILES = f"{NODE}/files"
 BELOW = "workitems/Job/job-1/Task"
 
 
@@ -159,6 +160,13 @@ OPERATIONS: dict[str, Case] = {
     "pool-removenodes": Case("POST", "/pools/Pool/removenodes", {"nodeList": ["node-0-d"]}),
     "node-list": Case("GET", "/pools/Pool/nodes?maxresults=1"),
     "node-get": Case("GET", "/pools/Pool/nodes/node-0-p"),
+    "node-reboot": Case("POST", f"{NODE}/reboot", {"nodeRebootOption": "taskCompletion"}),
+    "node-reimage": Case("POST", f"{NODE}/reimage"),
+    "node-start": Case("POST", f"{NODE}/start"),
+    "node-deallocate": Case("POST", f"{NODE}/deallocate", {"nodeDeallocateOption": "terminate"}),
+    "node-disablescheduling": Case("POST", f"{NODE}/disablescheduling", {}),
+    "node-enablescheduling": Case("POST", f"{NODE}/enablescheduling"),
+    "node-preempt": Case("POST", "/pools/Pool/nodes/node-0-p/preempt"),
     "node-files-list": Case("GET", f"{NODE_FILES}?recursive=true&maxresults=2"),
     "node-file-get": Case("GET", f"{NODE_FILES}/{BELOW.replace('/', '%2F')}%2Fstdout.txt"),
     "node-file-head": Case("HEAD", f"{NODE_FILES}/shared"),
@@ -243,6 +251,7 @@ ERRORS: dict[str, Case] = {
     "InvalidApplicationPackageReferences": Case(
         "POST", "/pools", {**POOL, "applicationPackageReferences": [{"applicationId": "blender"}]}
     ),
+    "OperationNotValidOnNode": Case("POST", f"{NODE}/preempt"),
     "JobExists": Case("POST", "/jobs", JOB),
     "TaskExists": Case("POST", "/jobs/Job/tasks", TASK),
     "TaskCompleted": Case("POST", "/jobs/Job/tasks/Task/terminate"),

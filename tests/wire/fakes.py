@@ -22,7 +22,9 @@ from penstock.domain.records import (
     JobNodeRecord,
     JobRecord,
     NodeRecord,
+    NodeWork,
     PoolRecord,
+    Removal,
     SpecialRun,
     SubtaskRecord,
     TaskRecord,
@@ -30,8 +32,10 @@ from penstock.domain.records import (
 from penstock.domain.refusals import (
     JobExists,
     JobNotFound,
+    NodeAlreadyInTargetSchedulingState,
     NodeNotFound,
     NodeStateUnusable,
+    OperationNotValidOnNode,
     PoolBeingDeleted,
     PoolExists,
     PoolNotFound,
@@ -51,6 +55,7 @@ from penstock.domain.states import (
     JobState,
     NodeState,
     PoolState,
+    SchedulingState,
     SubtaskState,
     TaskResult,
     TaskState,
@@ -217,6 +222,55 @@ class FakeService:
             await self._keep(c.DropNode(node.no))
         left = pool.dedicated_nodes - len(removal.node_list)
         return await self._change_pool(pool, dedicated_nodes=left)
+
+    # --- nodes
+
+    async def node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
+        pool = await self.pool(account, pool_id, Conditions())
+        node = await self.store.node(pool.no, node_id)
+        if node is None:
+            raise NodeNotFound
+        return node
+
+    async def _change_node(self, node: NodeRecord, **changed: Any) -> NodeRecord:
+        new = replace(node, **changed)
+        await self._keep(c.PutNode(new))
+        return new
+
+    async def work_on_node(
+        self, account: str, pool_id: str, node_id: str, work: NodeWork, how: Removal
+    ) -> NodeRecord:
+        self.heard.append(("work_on_node", work, how))
+        states = {
+            NodeWork.REBOOT: NodeState.REBOOTING,
+            NodeWork.REIMAGE: NodeState.REIMAGING,
+            NodeWork.DEALLOCATE: NodeState.DEALLOCATING,
+        }
+        node = await self.node(account, pool_id, node_id)
+        return await self._change_node(node, state=states[work])
+
+    async def start_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
+        node = await self.node(account, pool_id, node_id)
+        return await self._change_node(node, state=NodeState.STARTING)
+
+    async def disable_node(
+        self, account: str, pool_id: str, node_id: str, how: Removal
+    ) -> NodeRecord:
+        self.heard.append(("disable_node", how))
+        node = await self.node(account, pool_id, node_id)
+        if node.scheduling is SchedulingState.DISABLED:
+            raise NodeAlreadyInTargetSchedulingState
+        return await self._change_node(node, scheduling=SchedulingState.DISABLED)
+
+    async def enable_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
+        node = await self.node(account, pool_id, node_id)
+        return await self._change_node(node, scheduling=SchedulingState.ENABLED)
+
+    async def preempt_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
+        node = await self.node(account, pool_id, node_id)
+        if node.dedicated:
+            raise OperationNotValidOnNode
+        return await self._change_node(node, state=NodeState.PREEMPTED)
 
     # --- jobs
 

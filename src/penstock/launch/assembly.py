@@ -9,8 +9,9 @@ from collections.abc import Callable
 from random import SystemRandom
 
 from penstock.clock import Clock
+from penstock.config import Account, Config
 from penstock.engine.engine import Engine
-from penstock.engine.settings import EngineSettings
+from penstock.engine.settings import EngineSettings, Quotas
 from penstock.launch.linked_storage import ContainerUrls
 from penstock.launch.plan import Plan
 from penstock.launch.restored import take_over_copy
@@ -78,6 +79,22 @@ def _spare_the_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
+def _quotas(config: Config, account: Account | None = None) -> Quotas:
+    """The quotas of an account: its own where it has them."""
+
+    def of(name: str) -> int:
+        own: int | None = getattr(account, name, None)
+        common: int = getattr(config, name)
+        return common if own is None else own
+
+    return Quotas(
+        dedicated_cores=of("dedicated_core_quota"),
+        low_priority_cores=of("low_priority_core_quota"),
+        pools=of("pool_quota"),
+        active_jobs=of("active_job_quota"),
+    )
+
+
 def _engine_settings(plan: Plan, clock: Clock) -> EngineSettings:
     config = plan.config
     urls = ContainerUrls(
@@ -89,6 +106,10 @@ def _engine_settings(plan: Plan, clock: Clock) -> EngineSettings:
         node_silent_us=int(config.node_silent_s * 1_000_000),
         heartbeat_s=config.heartbeat_s,
         account_url=lambda _account: plan.listeners.endpoint,
+        quotas=_quotas(config),
+        account_quotas={it.name: _quotas(config, it) for it in plan.accounts},
+        preemptions_per_hour=config.low_priority_preemptions_per_hour,
+        return_us=int(config.low_priority_return_s * 1_000_000),
         storage_accounts=frozenset(urls.accounts),
         container_url=urls.url,
     )

@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from penstock.domain.instants import instant_text
-from penstock.domain.records import NodeRecord, PoolRecord, RecentTask, StartTaskInfo
+from penstock.domain.records import (
+    NodeRecord,
+    NodeWork,
+    PoolRecord,
+    RecentTask,
+    Removal,
+    StartTaskInfo,
+)
 from penstock.domain.refusals import NodeNotFound
-from penstock.wire.answers import Answer, Document, listed, one, without_none
+from penstock.wire.answers import Answer, Document, done, listed, one, without_none
+from penstock.wire.node_specs import (
+    deallocate_from_wire,
+    disable_scheduling_from_wire,
+    reboot_from_wire,
+    reimage_from_wire,
+)
 from penstock.wire.paging import cut, query_of
 from penstock.wire.pools import pool_of
 from penstock.wire.request import Request
@@ -54,6 +67,55 @@ async def get_node(request: Request) -> Answer:
     return one(request, "nodes", shown_node(request, pool, node, recent.get(node.no, ())))
 
 
+async def reboot_node(request: Request) -> Answer:
+    """POST /pools/{pool}/nodes/{node}/reboot"""
+    return await _work(request, NodeWork.REBOOT, reboot_from_wire(await request.json_body()))
+
+
+async def reimage_node(request: Request) -> Answer:
+    """POST /pools/{pool}/nodes/{node}/reimage"""
+    return await _work(request, NodeWork.REIMAGE, reimage_from_wire(await request.json_body()))
+
+
+async def deallocate_node(request: Request) -> Answer:
+    """POST /pools/{pool}/nodes/{node}/deallocate"""
+    return await _work(
+        request, NodeWork.DEALLOCATE, deallocate_from_wire(await request.json_body())
+    )
+
+
+async def _work(request: Request, work: NodeWork, how: Removal) -> Answer:
+    pool_id, node_id = request.ids
+    await request.service.work_on_node(request.account, pool_id, node_id, work, how)
+    return done(request, 202)
+
+
+async def start_node(request: Request) -> Answer:
+    """POST /pools/{pool}/nodes/{node}/start"""
+    await request.service.start_node(request.account, *request.ids)
+    return done(request, 202)
+
+
+async def disable_scheduling(request: Request) -> Answer:
+    """POST /pools/{pool}/nodes/{node}/disablescheduling"""
+    how = disable_scheduling_from_wire(await request.json_body())
+    pool_id, node_id = request.ids
+    await request.service.disable_node(request.account, pool_id, node_id, how)
+    return done(request, 200)
+
+
+async def enable_scheduling(request: Request) -> Answer:
+    """POST /pools/{pool}/nodes/{node}/enablescheduling"""
+    await request.service.enable_node(request.account, *request.ids)
+    return done(request, 200)
+
+
+async def preempt_node(request: Request) -> Answer:
+    """POST /pools/{pool}/nodes/{node}/preempt, which the protocol does not have."""
+    await request.service.preempt_node(request.account, *request.ids)
+    return done(request, 202)
+
+
 def affinity_id(node_id: str) -> str:
     """The name by which a task may ask to be near."""
     return f"TVM:{node_id}"
@@ -63,8 +125,8 @@ def shown_node(
     request: Request, pool: PoolRecord, node: NodeRecord, recent: Sequence[RecentTask]
 ) -> Document:
     """A node as clients see it, with what ran on it last."""
-    spec = pool.spec
-    machine = spec.virtual_machine_configuration
+    start_task = node.start_task_in(pool)
+    machine = pool.spec.virtual_machine_configuration
     return without_none(
         {
             "id": node.id,
@@ -82,7 +144,7 @@ def shown_node(
             "runningTaskSlotsCount": node.running_slots,
             "totalTasksSucceeded": node.tasks_succeeded,
             "recentTasks": [_recent(request, each) for each in recent] or None,
-            "startTask": shown_spec(spec.start_task) if spec.start_task else None,
+            "startTask": shown_spec(start_task) if start_task else None,
             "startTaskInfo": _start_task_info(node.start_task),
             "errors": _errors(node),
             "isDedicated": node.dedicated,

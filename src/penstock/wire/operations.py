@@ -59,12 +59,20 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     # nodes
     _of("GET", f"{POOL}/nodes", "List nodes", nodes.list_nodes),
     _of("GET", NODE, "Get node", nodes.get_node),
-    _of("POST", f"{NODE}/reboot", "Reboot node"),
-    _of("POST", f"{NODE}/reimage", "Reimage node"),
-    Operation("POST", f"{NODE}/start", "Start node", since=WIDE_PATCH),
-    Operation("POST", f"{NODE}/deallocate", "Deallocate node", since=WIDE_PATCH),
-    _of("POST", f"{NODE}/disablescheduling", "Disable node scheduling"),
-    _of("POST", f"{NODE}/enablescheduling", "Enable node scheduling"),
+    _of("POST", f"{NODE}/reboot", "Reboot node", nodes.reboot_node),
+    _of("POST", f"{NODE}/reimage", "Reimage node", nodes.reimage_node),
+    Operation("POST", f"{NODE}/start", "Start node", nodes.start_node, since=WIDE_PATCH),
+    Operation(
+        "POST", f"{NODE}/deallocate", "Deallocate node", nodes.deallocate_node, since=WIDE_PATCH
+    ),
+    _of(
+        "POST",
+        f"{NODE}/disablescheduling",
+        "Disable node scheduling",
+        nodes.disable_scheduling,
+    ),
+    _of("POST", f"{NODE}/enablescheduling", "Enable node scheduling", nodes.enable_scheduling),
+    _of("POST", f"{NODE}/preempt", "Preempt node (an extension)", nodes.preempt_node),
     _of("GET", f"{NODE}/remoteloginsettings", "Get node remote login settings"),
     Operation("GET", f"{NODE}/rdp", "Get node remote desktop file", until=_OLDEST),
     _of("POST", f"{NODE}/uploadbatchservicelogs", "Upload node logs"),

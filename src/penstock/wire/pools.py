@@ -8,6 +8,7 @@ from penstock.domain.instants import etag_text, instant_text
 from penstock.domain.records import PoolRecord
 from penstock.domain.refusals import PoolNotFound
 from penstock.domain.sizes import size_of
+from penstock.domain.states import AllocationState
 from penstock.wire.answers import Answer, Document, created, done, listed, one, without_none
 from penstock.wire.conditional import conditions
 from penstock.wire.paging import cut, query_of
@@ -136,7 +137,12 @@ def shown_pool(request: Request, pool: PoolRecord) -> Document:
 
 
 def _resize_errors(pool: PoolRecord) -> list[Document] | None:
-    """Absent when empty: some clients take the mere presence for a failure."""
+    """Absent when empty: some clients take the mere presence for a failure.
+
+    Those of a resize are shown when it is over.
+    """
+    if pool.allocation is not AllocationState.STEADY:
+        return None
     errors = [
         without_none({"code": each.code, "message": each.message, "values": pairs(each)})
         for each in pool.resize_errors
