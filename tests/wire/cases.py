@@ -96,6 +96,45 @@ COLLECTION = {
         {"id": "two"},
     ]
 }
+AUTO_JOB = {
+    "id": "Auto",
+    "poolInfo": {
+        "autoPoolSpecification": {
+            "autoPoolIdPrefix": "nightly",
+            "poolLifetimeOption": "Job",
+            "pool": {
+                "vmSize": "STANDARD_D2s_v3",
+                "virtualMachineConfiguration": MACHINE,
+                "targetDedicatedNodes": 1,
+                "userAccounts": [{"name": "me", "password": "never shown"}],
+            },
+        }
+    },
+}
+SCHEDULE = {
+    "id": "Nightly",
+    "displayName": "every night",
+    "schedule": {
+        "doNotRunUntil": "2024-01-01T13:00:00+01:00",
+        "doNotRunAfter": "2024-12-31T00:00:00Z",
+        "startWindow": "PT10M",
+        "recurrenceInterval": "P1D",
+    },
+    "jobSpecification": {
+        "displayName": "a night",
+        "priority": 5,
+        "poolInfo": {
+            "autoPoolSpecification": {
+                **AUTO_JOB["poolInfo"]["autoPoolSpecification"],  # type: ignore[index]
+                "poolLifetimeOption": "jobSchedule",
+                "keepAlive": True,
+            }
+        },
+        "onAllTasksComplete": "terminateJob",
+    },
+    "metadata": [{"name": "owner", "value": "me"}],
+}
+SCHEDULED = (("POST", "/jobschedules", SCHEDULE),)
 FILES = "/jobs/Job/tasks/Task/files"
 NODE = "/pools/Pool/nodes/node-0-d"
 NODE_FILES = f"{NODE}/files"
@@ -137,6 +176,7 @@ class Case:
     signed: bool = True
     version: str | None = "2025-06-01"
     service: Callable[[], Awaitable[Edge]] = prepared
+    after: tuple[tuple[str, str, Any], ...] = ()  # requests that come before it
 
 
 STATUS = "/jobs/Special/jobpreparationandreleasetaskstatus"
@@ -189,6 +229,23 @@ OPERATIONS: dict[str, Case] = {
         service=prepared_specially,
     ),
     "job-taskcounts": Case("GET", "/jobs/Job/taskcounts"),
+    "job-get-auto-pool": Case("GET", "/jobs/Auto", after=(("POST", "/jobs", AUTO_JOB),)),
+    "jobschedule-add": Case("POST", "/jobschedules", SCHEDULE),
+    "jobschedule-list": Case("GET", "/jobschedules", after=SCHEDULED),
+    "jobschedule-get": Case("GET", "/jobschedules/nightly", after=SCHEDULED),
+    "jobschedule-get-completed": Case(
+        "GET",
+        "/jobschedules/Nightly?$select=id,state,previousState,executionInfo",
+        after=(*SCHEDULED, ("POST", "/jobschedules/Nightly/terminate", None)),
+    ),
+    "jobschedule-exists": Case("HEAD", "/jobschedules/Nightly", after=SCHEDULED),
+    "jobschedule-patch": Case("PATCH", "/jobschedules/Nightly", {"metadata": []}, after=SCHEDULED),
+    "jobschedule-put": Case("PUT", "/jobschedules/Nightly", SCHEDULE, after=SCHEDULED),
+    "jobschedule-delete": Case("DELETE", "/jobschedules/Nightly?force=true", after=SCHEDULED),
+    "jobschedule-disable": Case("POST", "/jobschedules/Nightly/disable", after=SCHEDULED),
+    "jobschedule-enable": Case("POST", "/jobschedules/Nightly/enable", after=SCHEDULED),
+    "jobschedule-terminate": Case("POST", "/jobschedules/Nightly/terminate", after=SCHEDULED),
+    "jobschedule-jobs": Case("GET", "/jobschedules/Nightly/jobs", after=SCHEDULED),
     "task-add": Case("POST", "/jobs/Job/tasks", {**TASK, "id": "Other"}),
     "task-addcollection": Case("POST", "/jobs/Job/addtaskcollection", COLLECTION),
     "task-list": Case("GET", "/jobs/Job/tasks"),
@@ -259,6 +316,8 @@ ERRORS: dict[str, Case] = {
     "NotModified": Case("GET", "/jobs/Job", headers={"if-none-match": "*"}),
     "RequestBodyTooLarge": Case("POST", "/pools", b" " * (1 << 21)),
     "InvalidRange": Case("GET", f"{FILES}/stdout.txt", headers={"ocp-range": "bytes=8-"}),
-    "NotImplementedYet": Case("POST", "/jobschedules", {}),
+    "JobScheduleNotFound": Case("GET", "/jobschedules/none"),
+    "JobScheduleExists": Case("POST", "/jobschedules", SCHEDULE, after=SCHEDULED),
+    "NotImplementedYet": Case("GET", "/applications"),
 }
 """By class. The others depend on states that the fake service does not have; see the test."""

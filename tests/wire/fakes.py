@@ -25,6 +25,7 @@ from penstock.domain.records import (
     NodeWork,
     PoolRecord,
     Removal,
+    ScheduleRecord,
     SpecialRun,
     SubtaskRecord,
     TaskRecord,
@@ -32,6 +33,8 @@ from penstock.domain.records import (
 from penstock.domain.refusals import (
     JobExists,
     JobNotFound,
+    JobScheduleExists,
+    JobScheduleNotFound,
     NodeAlreadyInTargetSchedulingState,
     NodeNotFound,
     NodeStateUnusable,
@@ -47,14 +50,16 @@ from penstock.domain.refusals import (
     TaskNotFound,
 )
 from penstock.domain.specs.common import TaskConstraints, encode_spec
-from penstock.domain.specs.job import JobPatch, JobSpec
+from penstock.domain.specs.job import JobPatch, JobSpec, JobTemplate
 from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
+from penstock.domain.specs.schedule import JobSchedulePatch, JobScheduleSpec
 from penstock.domain.specs.task import TaskSpec
 from penstock.domain.states import (
     AllocationState,
     JobState,
     NodeState,
     PoolState,
+    ScheduleState,
     SchedulingState,
     SubtaskState,
     TaskResult,
@@ -68,6 +73,9 @@ from penstock.store.memory import MemoryStore
 
 NOON_US = 1_704_110_400 * SECOND_US
 """2024-01-01T12:00:00Z, when the fake's time begins."""
+
+AUTO_POOL = "nightly_00000000-0000-4000-8000-0000000000A0"
+"""The id of every auto pool."""
 
 
 class FakeFile(FileAnswer):
@@ -286,9 +294,21 @@ class FakeService:
             state_us=at,
             created_us=at,
             modified_us=at,
+            auto_pool=AUTO_POOL if spec.pool_info.auto_pool_specification else None,
         )
         await self._keep(c.PutJob(job))
         return job
+
+    async def fail_job(self, account: str, job_id: str, error: Failure) -> None:
+        """Pretend that the auto pool of a job could not be made."""
+        job = await self.job(account, job_id, Conditions())
+        await self._move_job(
+            job,
+            JobState.COMPLETED,
+            end_us=self.now_us,
+            scheduling_error=error,
+            auto_pool=None,
+        )
 
     async def job(self, account: str, job_id: str, when: Conditions) -> JobRecord:
         job = await self.store.job(account, job_id)
@@ -345,6 +365,115 @@ class FakeService:
 
     async def enable_job(self, account: str, job_id: str, when: Conditions) -> JobRecord:
         return await self._move_job(await self.job(account, job_id, when), JobState.ACTIVE)
+
+    # --- job schedules
+
+    async def add_schedule(self, account: str, spec: JobScheduleSpec) -> ScheduleRecord:
+        if await self.store.schedule(account, spec.id):
+            raise JobScheduleExists
+        at = self.now_us
+        parts = {
+            name: getattr(spec.job_specification, name) for name in JobTemplate.__struct_fields__
+        }
+        job = JobRecord(
+            no=self._no(),
+            account=account,
+            spec=JobSpec(id=f"{spec.id}:job-1", **parts),
+            state=JobState.ACTIVE,
+            state_us=at,
+            created_us=at,
+            modified_us=at,
+            auto_pool=AUTO_POOL if spec.job_specification.pool_info.pool_id is None else None,
+            schedule_no=self._last_no + 1,
+        )
+        interval = spec.schedule.recurrence_interval
+        schedule = ScheduleRecord(
+            no=self._no(),
+            account=account,
+            spec=spec,
+            state=ScheduleState.ACTIVE,
+            state_us=at,
+            created_us=at,
+            modified_us=at,
+            next_run_us=at + (interval.micros or 0) if interval else None,
+            jobs_made=1,
+            job_no=job.no,
+            recent_job=job.id,
+        )
+        await self._keep(c.PutJob(job), c.PutSchedule(schedule))
+        return schedule
+
+    async def schedule(self, account: str, schedule_id: str, when: Conditions) -> ScheduleRecord:
+        schedule = await self.store.schedule(account, schedule_id)
+        if schedule is None:
+            raise JobScheduleNotFound
+        when.check(schedule.modified_us)
+        return schedule
+
+    async def _move_schedule(
+        self,
+        account: str,
+        schedule_id: str,
+        when: Conditions,
+        state: ScheduleState,
+        **changed: Any,
+    ) -> ScheduleRecord:
+        schedule = await self.schedule(account, schedule_id, when)
+        new = replace(
+            schedule,
+            modified_us=self.now_us,
+            state=state,
+            state_us=self.now_us,
+            previous_state=schedule.state,
+            previous_state_us=schedule.state_us,
+            **changed,
+        )
+        await self._keep(c.PutSchedule(new))
+        return new
+
+    async def patch_schedule(
+        self, account: str, schedule_id: str, patch: JobSchedulePatch, when: Conditions
+    ) -> ScheduleRecord:
+        schedule = await self.schedule(account, schedule_id, when)
+        spec = merged(schedule.spec, patch)
+        new = replace(schedule, modified_us=self.now_us, spec=spec)
+        await self._keep(c.PutSchedule(new))
+        return new
+
+    async def replace_schedule(
+        self, account: str, schedule_id: str, new: JobSchedulePatch, when: Conditions
+    ) -> ScheduleRecord:
+        return await self.patch_schedule(account, schedule_id, new, when)
+
+    async def delete_schedule(
+        self, account: str, schedule_id: str, when: Conditions, *, force: bool
+    ) -> None:
+        self.heard.append(("delete_schedule", force))
+        schedule = await self.schedule(account, schedule_id, when)
+        await self._keep(c.DropJob(schedule.job_no or 0, 0), c.DropSchedule(schedule.no))
+
+    async def disable_schedule(
+        self, account: str, schedule_id: str, when: Conditions
+    ) -> ScheduleRecord:
+        return await self._move_schedule(account, schedule_id, when, ScheduleState.DISABLED)
+
+    async def enable_schedule(
+        self, account: str, schedule_id: str, when: Conditions
+    ) -> ScheduleRecord:
+        return await self._move_schedule(account, schedule_id, when, ScheduleState.ACTIVE)
+
+    async def terminate_schedule(
+        self, account: str, schedule_id: str, when: Conditions, *, force: bool
+    ) -> ScheduleRecord:
+        self.heard.append(("terminate_schedule", force))
+        return await self._move_schedule(
+            account,
+            schedule_id,
+            when,
+            ScheduleState.COMPLETED,
+            end_us=self.now_us,
+            next_run_us=None,
+        )
 
     # --- tasks
 
@@ -649,7 +778,7 @@ def _info(name: str, content: bytes) -> FileInfo:
     )
 
 
-def merged(spec: Any, patch: PoolPatch | JobPatch) -> Any:
+def merged(spec: Any, patch: PoolPatch | JobPatch | JobSchedulePatch) -> Any:
     """The specification with all that the patch sets."""
     values = {name: getattr(patch, name) for name in patch.__struct_fields__}
     return replace(spec, **{name: value for name, value in values.items() if value is not None})

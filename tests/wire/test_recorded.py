@@ -40,7 +40,11 @@ async def answer_to(case: Case, edge: Edge) -> httpx.Response:
 
 async def exchange(case: Case) -> dict[str, Any]:
     """The request and its whole answer, as they are written to a file."""
-    answer = await answer_to(case, await case.service())
+    edge = await case.service()
+    for method, target, sent in case.after:
+        answer = await edge.send_json(method, target, sent)
+        assert answer.is_success, answer.text
+    answer = await answer_to(case, edge)
     json_answer = answer.headers.get("content-type", "").startswith("application/json")
     body = case.body
     if isinstance(body, bytes):

@@ -97,6 +97,18 @@ PATHS: dict[str, frozenset[str]] = {
             "executionInfo/poolId",
         }
     ),
+    "jobschedules": frozenset(
+        {
+            "id",
+            "state",
+            "stateTransitionTime",
+            "creationTime",
+            "lastModified",
+            "executionInfo/endTime",
+            "schedule/doNotRunUntil",
+            "schedule/doNotRunAfter",
+        }
+    ),
     "tasks": frozenset(
         {
             "id",

@@ -7,7 +7,8 @@ time, as plain JSON, to name the property and show its value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from penstock.domain.refusals import (
     InvalidPropertyValue,
     InvalidRequestBody,
     MissingRequiredProperty,
+    Refusal,
 )
 from penstock.domain.specs.common import Spec, decode_spec, encode_spec
 
@@ -94,6 +96,17 @@ def wrong(name: str, value: object, reason: str) -> InvalidPropertyValue:
 def missing(name: str) -> MissingRequiredProperty:
     """A property that must be there."""
     return MissingRequiredProperty(PropertyName=name, Reason="the property is required")
+
+
+@contextmanager
+def below(path: str) -> Iterator[None]:
+    """Let what is refused within be named by its path in the whole body, of which it is a part."""
+    try:
+        yield
+    except Refusal as refusal:
+        if "PropertyName" in refusal.values:
+            refusal.values["PropertyName"] = f"{path}.{refusal.values['PropertyName']}"
+        raise
 
 
 def _refuse(error: msgspec.ValidationError, document: bytes) -> NoReturn:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
 from penstock.domain.instants import INFINITE, Duration
 from penstock.domain.specs.common import Spec
-from penstock.domain.specs.job import JobConstraints, JobPatch, JobSpec, PoolInfo
-from penstock.wire.bodies import body_of, missing, storable, wrong
+from penstock.domain.specs.job import (
+    AutoPool,
+    JobConstraints,
+    JobPatch,
+    JobSpec,
+    JobTemplate,
+    PoolInfo,
+)
+from penstock.wire.bodies import below, body_of, missing, storable, wrong
 from penstock.wire.checks import (
     LARGEST_INT,
     canonical,
@@ -21,12 +28,18 @@ from penstock.wire.checks import (
     metadata,
     required,
 )
+from penstock.wire.pool_specs import filled_pool
 from penstock.wire.special_specs import special_tasks
 from penstock.wire.unsupported import refuse_unsupported
+
+JobT = TypeVar("JobT", bound=JobTemplate)
 
 ON_ALL_TASKS_COMPLETE: Final = ("noaction", "terminatejob")
 ON_TASK_FAILURE: Final = ("noaction", "performexitoptionsjobaction")
 DISABLE_TASKS: Final = ("requeue", "terminate", "wait")
+LIFETIMES: Final = ("job", "jobschedule")
+AUTO_POOL: Final = "poolInfo.autoPoolSpecification"
+LONGEST_PREFIX: Final = 20
 LEAST_TIME: Final = Duration(1)
 NO_CONSTRAINTS: Final = JobConstraints(max_wall_clock_time=INFINITE, max_task_retry_count=0)
 
@@ -50,12 +63,17 @@ def job_from_wire(document: bytes) -> JobSpec:
     """The body of POST /jobs."""
     spec = storable(body_of(JobSpec, document))
     check_id(spec.id)
+    return filled_job(spec)
+
+
+def filled_job(spec: JobT, *, of_schedule: bool = False) -> JobT:
+    """Check a job, or what a schedule is to make jobs from, and fill in the defaults."""
     refuse_unsupported("job", spec)
     check_display_name(spec.display_name)
     _check_numbers(spec.priority, spec.max_parallel_tasks)
-    _check_pool(spec.pool_info)
     return replace(
         spec,
+        pool_info=_pool_info(spec.pool_info, of_schedule=of_schedule),
         uses_task_dependencies=spec.uses_task_dependencies or False,
         priority=spec.priority or 0,
         allow_task_preemption=spec.allow_task_preemption or False,
@@ -75,12 +93,10 @@ def job_from_wire(document: bytes) -> JobSpec:
 def job_patch_from_wire(document: bytes) -> JobPatch:
     """The body of PATCH /jobs/{id}; what is absent stays as it is."""
     patch = storable(body_of(JobPatch, document))
-    refuse_unsupported("job update", patch)
     _check_numbers(patch.priority, patch.max_parallel_tasks)
-    if patch.pool_info is not None:
-        _check_pool(patch.pool_info)
     return replace(
         patch,
+        pool_info=_pool_update(patch.pool_info) if patch.pool_info else None,
         on_all_tasks_complete=_on_complete(patch.on_all_tasks_complete),
         constraints=_constraints(patch.constraints),
         metadata=metadata(patch.metadata),
@@ -116,10 +132,57 @@ def _check_numbers(priority: int | None, parallel: int | None) -> None:
         check_range(parallel, 1, LARGEST_INT, "maxParallelTasks")
 
 
-def _check_pool(info: PoolInfo) -> None:
-    if info.pool_id is None:
+def _pool_info(info: PoolInfo, *, of_schedule: bool) -> PoolInfo:
+    """A job names a pool, or describes one."""
+    auto = _one_pool(info)
+    if auto is None:
+        return info
+    if auto.pool is None:
+        raise missing(f"{AUTO_POOL}.pool")
+    return PoolInfo(auto_pool_specification=_auto_pool(auto, of_schedule=of_schedule))
+
+
+def _pool_update(info: PoolInfo) -> PoolInfo:
+    """Likewise; of an auto pool, what is left out stays. The job may be one of a schedule."""
+    auto = _one_pool(info)
+    return PoolInfo(auto_pool_specification=_auto_pool(auto, of_schedule=True)) if auto else info
+
+
+def _one_pool(info: PoolInfo) -> AutoPool | None:
+    auto = info.auto_pool_specification
+    if info.pool_id is None and auto is None:
         raise missing("poolInfo.poolId")
-    check_id(info.pool_id, "poolInfo.poolId")
+    if info.pool_id is not None:
+        check_id(info.pool_id, "poolInfo.poolId")
+        if auto is not None:
+            raise wrong(
+                AUTO_POOL, info.pool_id, "poolId and autoPoolSpecification exclude each other"
+            )
+    return auto
+
+
+def _auto_pool(auto: AutoPool, *, of_schedule: bool) -> AutoPool:
+    lifetime = required(auto.pool_lifetime_option, LIFETIMES, f"{AUTO_POOL}.poolLifetimeOption")
+    if lifetime == "jobschedule" and not of_schedule:
+        raise wrong(
+            f"{AUTO_POOL}.poolLifetimeOption",
+            lifetime,
+            "only jobs of a job schedule can share a pool; the lifetime must be job",
+        )
+    prefix = auto.auto_pool_id_prefix
+    if prefix:
+        check_id(prefix, f"{AUTO_POOL}.autoPoolIdPrefix")
+        if len(prefix) > LONGEST_PREFIX:
+            raise wrong(
+                f"{AUTO_POOL}.autoPoolIdPrefix",
+                prefix,
+                f"must have {LONGEST_PREFIX} characters at most",
+            )
+    with below(f"{AUTO_POOL}.pool"):
+        pool = filled_pool(auto.pool) if auto.pool else None
+    return replace(
+        auto, pool_lifetime_option=lifetime, keep_alive=auto.keep_alive or False, pool=pool
+    )
 
 
 def _on_complete(value: str | None) -> str | None:

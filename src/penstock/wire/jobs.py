@@ -223,6 +223,7 @@ def shown_job(request: Request, job: JobRecord) -> Document:
                     "startTime": instant_text(job.created_us),
                     "endTime": time_or_none(job.end_us),
                     "poolId": job.pool_id or None,
+                    "schedulingError": failure_info(job.scheduling_error),
                     "terminateReason": job.terminate_reason,
                 }
             ),

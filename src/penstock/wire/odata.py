@@ -97,6 +97,12 @@ def _special(info: str) -> tuple[Property, ...]:
     )
 
 
+_RUN_OF_JOB: Final = (
+    _time("executionInfo/startTime"),
+    _time("executionInfo/endTime"),
+    _text("executionInfo/poolId"),
+)
+
 PROPERTIES: Final[dict[str, dict[str, Property]]] = {
     "pools": _table(
         *_COMMON,
@@ -118,11 +124,13 @@ PROPERTIES: Final[dict[str, dict[str, Property]]] = {
         _time("startTaskInfo/startTime"),
         _time("startTaskInfo/endTime"),
     ),
-    "jobs": _table(
+    "jobs": _table(*_COMMON, *_RUN_OF_JOB),
+    "jobs of a schedule": _table(*_COMMON[1:], *_RUN_OF_JOB),
+    "jobschedules": _table(
         *_COMMON,
-        _time("executionInfo/startTime"),
         _time("executionInfo/endTime"),
-        _text("executionInfo/poolId"),
+        _time("schedule/doNotRunUntil"),
+        _time("schedule/doNotRunAfter"),
     ),
     "tasks": {
         **_table(

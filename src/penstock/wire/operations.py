@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from penstock.wire import account, files, jobs, nodes, pools, tasks
+from penstock.wire import account, files, jobs, nodes, pools, schedules, tasks
 from penstock.wire.routing import Handler, Operation
 from penstock.wire.versions import WIDE_PATCH
 
@@ -109,17 +109,17 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         jobs.preparation_and_release,
     ),
     # job schedules
-    _of("POST", "/jobschedules", "Create job schedule"),
-    _of("GET", "/jobschedules", "List job schedules"),
-    _of("HEAD", SCHEDULE, "Job schedule exists"),
-    _of("GET", SCHEDULE, "Get job schedule"),
-    _of("PATCH", SCHEDULE, "Update job schedule"),
-    _of("PUT", SCHEDULE, "Replace job schedule"),
-    _of("DELETE", SCHEDULE, "Delete job schedule"),
-    _of("POST", f"{SCHEDULE}/disable", "Disable job schedule"),
-    _of("POST", f"{SCHEDULE}/enable", "Enable job schedule"),
-    _of("POST", f"{SCHEDULE}/terminate", "Terminate job schedule"),
-    _of("GET", f"{SCHEDULE}/jobs", "List jobs of a schedule"),
+    _of("POST", "/jobschedules", "Create job schedule", schedules.add_schedule),
+    _of("GET", "/jobschedules", "List job schedules", schedules.list_schedules),
+    _of("HEAD", SCHEDULE, "Job schedule exists", schedules.schedule_exists),
+    _of("GET", SCHEDULE, "Get job schedule", schedules.get_schedule),
+    _of("PATCH", SCHEDULE, "Update job schedule", schedules.patch_schedule),
+    _of("PUT", SCHEDULE, "Replace job schedule", schedules.replace_schedule),
+    _of("DELETE", SCHEDULE, "Delete job schedule", schedules.delete_schedule),
+    _of("POST", f"{SCHEDULE}/disable", "Disable job schedule", schedules.disable_schedule),
+    _of("POST", f"{SCHEDULE}/enable", "Enable job schedule", schedules.enable_schedule),
+    _of("POST", f"{SCHEDULE}/terminate", "Terminate job schedule", schedules.terminate_schedule),
+    _of("GET", f"{SCHEDULE}/jobs", "List jobs of a schedule", schedules.list_jobs),
     # tasks
     _of("POST", f"{JOB}/tasks", "Create task", tasks.add_task),
     _of("POST", f"{JOB}/addtaskcollection", "Create task collection", tasks.add_collection),

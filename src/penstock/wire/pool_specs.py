@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -15,6 +15,7 @@ from penstock.domain.specs.pool import (
     PoolPatch,
     PoolReplacement,
     PoolSpec,
+    PoolTemplate,
     Resize,
     SchedulingPolicy,
     StartTask,
@@ -39,6 +40,8 @@ from penstock.wire.checks import (
 )
 from penstock.wire.unsupported import refuse_unsupported
 
+PoolT = TypeVar("PoolT", bound=PoolTemplate)
+
 MOST_NODES: Final = 10_000
 MOST_REMOVED: Final = 100
 RESIZE_TIMEOUT: Final = Duration.of_seconds(15 * 60)
@@ -55,6 +58,11 @@ def pool_from_wire(document: bytes) -> PoolSpec:
     """The body of POST /pools."""
     spec = storable(body_of(PoolSpec, document))
     check_id(spec.id)
+    return filled_pool(spec)
+
+
+def filled_pool(spec: PoolT) -> PoolT:
+    """Check a pool, or what one is to be made from, and fill in the defaults."""
     refuse_unsupported("pool", spec)
     check_display_name(spec.display_name)
     size = known_size(spec.vm_size)

@@ -31,7 +31,11 @@ def node_path(pool_id: str, node_id: str) -> str:
 
 
 def job_path(job_id: str) -> str:
-    return f"/jobs/{quote(job_id, safe='')}"
+    return f"/jobs/{quote(job_id, safe=':')}"
+
+
+def schedule_path(schedule_id: str) -> str:
+    return f"/jobschedules/{quote(schedule_id, safe='')}"
 
 
 def task_path(job_id: str, task_id: str) -> str:
@@ -40,10 +44,8 @@ def task_path(job_id: str, task_id: str) -> str:
 
 def task_directory(job_id: str, task_id: str) -> str:
     """Where the files of a task are, below the root directory of its node."""
-    schedule, _, number = job_id.rpartition(":")
-    if schedule and number.startswith("job-"):
-        return f"workitems/{schedule}/{number}/{task_id}"
-    return f"workitems/{job_id}/job-1/{task_id}"
+    schedule, _, job = job_id.partition(":")  # only a job of a schedule has one in its id
+    return f"workitems/{schedule}/{job or 'job-1'}/{task_id}"
 
 
 def time_or_none(at_us: int | None) -> str | None:

@@ -15,7 +15,7 @@ from penstock.wire.bodies import wrong
 class Part(NamedTuple):
     """A property that is refused when it is set: not absent, false or empty."""
 
-    body: str  # pool, pool update, job, job update, task, task update
+    body: str  # pool, pool update, job, task, task update
     property: str  # its path on the wire
     attribute: str  # its path in the specification
 
@@ -30,7 +30,6 @@ _POOL: Final = (
     ),
     ("virtualMachineConfiguration.extensions", "virtual_machine_configuration.extensions"),
 )
-_JOB: Final = (("poolInfo.autoPoolSpecification", "pool_info.auto_pool_specification"),)
 
 UNSUPPORTED: Final[tuple[Part, ...]] = (
     Part("pool", "enableAutoScale", "enable_auto_scale"),
@@ -38,7 +37,6 @@ UNSUPPORTED: Final[tuple[Part, ...]] = (
     *(Part("pool", *part) for part in _POOL),
     *(Part("pool update", *part) for part in _POOL),
     *(Part("pool properties", *part) for part in _POOL if part[0].startswith("startTask")),
-    *(Part("job", *part) for part in _JOB),
     Part(
         "job",
         "jobManagerTask.authenticationTokenSettings",
@@ -56,7 +54,6 @@ UNSUPPORTED: Final[tuple[Part, ...]] = (
             ("userIdentity.username", "user_identity.username"),
         )
     ),
-    *(Part("job update", *part) for part in _JOB),
     Part("task", "containerSettings", "container_settings"),
     Part("task", "authenticationTokenSettings", "authentication_token_settings"),
     Part("task", "userIdentity.username", "user_identity.username"),

@@ -689,7 +689,6 @@ READERS: dict[str, tuple[Reader, dict[str, Any]]] = {
         {"startTask": {"commandLine": "x"}, "metadata": [], "applicationPackageReferences": []},
     ),
     "job": (job_from_wire, SPECIAL),
-    "job update": (job_patch_from_wire, JOB),
     "task": (task_from_wire, TASK),
 }
 
