@@ -628,8 +628,6 @@ def _look_at_everything(turn: Turn) -> None:
         turn.touch_pool(pool_no)
     for node_no in turn.state.nodes:
         turn.touch_node(node_no)
-    for schedule_no in turn.state.schedules:
-        turn.touch_schedule(schedule_no)
 
 
 async def _expire(turn: Turn, numbers: Sequence[int]) -> None:

@@ -394,6 +394,24 @@ def test_put_replaces_what_was_not_sent() -> None:
     play(scenario)
 
 
+def test_a_schedule_that_stays_the_same_is_not_planned_anew() -> None:
+    async def scenario(house: House) -> None:
+        begin = Schedule(
+            do_not_run_until=instant_text(NOW_US + HOUR_US),
+            start_window=Duration.of_seconds(600),
+        )
+        await add(house, begin)
+        await house.engine.disable_schedule(ACCOUNT, "s", ANY)
+        await walk(house, 2 * HOUR_S)
+        new = JobSchedulePatch(schedule=begin, job_specification=on_pool())
+        await house.engine.replace_schedule(ACCOUNT, "s", new, ANY)
+        await house.engine.enable_schedule(ACCOUNT, "s", ANY)
+        schedule = await record(house)
+        assert (schedule.state, schedule.jobs_made) == (ScheduleState.COMPLETED, 0)
+
+    play(scenario)
+
+
 def test_conditions_are_heeded() -> None:
     async def scenario(house: House) -> None:
         made = await add(house)
@@ -513,15 +531,18 @@ def test_many_that_are_due_at_once_are_made_some_at_a_time(monkeypatch: pytest.M
     play(scenario)
 
 
-def test_an_idle_timetable_keeps_no_more_than_counts() -> None:
+def test_a_timetable_keeps_little_more_than_counts() -> None:
     async def scenario(house: House) -> None:
-        await add(house)
-        for n in range(300):
-            begin = Schedule(do_not_run_until=instant_text(house.now_us + (n + 1) * HOUR_US))
-            await house.engine.patch_schedule(ACCOUNT, "s", JobSchedulePatch(schedule=begin), ANY)
-        await house.engine.delete_schedule(ACCOUNT, "s", ANY, force=True)
         table = house.engine._state.timetable
+        for n in range(300):
+            begin = Schedule(do_not_run_until=instant_text(NOW_US + (300 - n) * HOUR_US))
+            if n == 0:
+                await add(house, begin)
+            patch = JobSchedulePatch(schedule=begin)
+            await house.engine.patch_schedule(ACCOUNT, "s", patch, ANY)
+            assert table.next_us() == NOW_US + (300 - n) * HOUR_US
         assert len(table._heap) <= 70
+        await house.engine.delete_schedule(ACCOUNT, "s", ANY, force=True)
         assert table.next_us() is None
 
     play(scenario)
