@@ -70,6 +70,10 @@ class ChangeSet:
         puts = self._kept[c.PutSubtask].values()
         return [put.subtask for put in puts if put.subtask.task_no == task_no]
 
+    def drops_subtasks(self, task_no: int) -> bool:
+        """Whether the turn forgets the parts that a task had before."""
+        return task_no in self._kept[c.DropSubtasks]
+
     def drops(self, task_no: int) -> bool:
         """Whether the turn drops a task."""
         return task_no in self._drops

@@ -29,6 +29,8 @@ FOR_EVER_US: Final = 2**62
 MANAGER_DONE = "manager"
 """What the end of a job manager asks of its job."""
 
+ENDING_JOBS: Final = (JobState.TERMINATING, JobState.DELETING)
+
 ON_NODE = (TaskState.PREPARING, TaskState.RUNNING)
 
 
@@ -174,7 +176,7 @@ def _touch_if_ahead(turn: Turn, task: TaskRecord) -> None:
 
 def is_ending(turn: Turn, task: TaskRecord) -> bool:
     """Whether the job of a task is about to end."""
-    return turn.state.jobs[task.job_no].state in (JobState.TERMINATING, JobState.DELETING)
+    return turn.state.jobs[task.job_no].state in ENDING_JOBS
 
 
 def forget(turn: Turn, task: TaskRecord, nodes: list[int] | None = None) -> None:
@@ -183,9 +185,9 @@ def forget(turn: Turn, task: TaskRecord, nodes: list[int] | None = None) -> None
     chores = [remove_directory(turn, task, no) for no in nodes or on_nodes]
     _touch_if_ahead(turn, task)
     ends_well_no_more(turn, task)
-    if task.instances:
-        turn.put(c.DropSubtasks(task.no))
     turn.put(c.DropTask(task))
+    if task.instances:  # only now: its parts say which nodes have it
+        turn.put(c.DropSubtasks(task.no))
     turn.removals[task.no] = chores[0] if chores else None
     if task.state in ON_NODE:
         _left(turn, task, on_nodes, ran=False)

@@ -74,11 +74,11 @@ async def coordinated(turn: Turn, report: TaskCoordinated) -> None:
     part = turn.state.subtasks.get(report.task_no)
     if part is None or part.attempt != report.attempt or part.coordinated:
         return
-    if part.state is not SubtaskState.RUNNING:
-        return
-    _put(turn, part, coordinated=True)
     task = turn.state.given[part.task_no]
-    if task.ending is None and is_joined(turn, task):
+    if part.state is not SubtaskState.RUNNING or task.ending is not None:
+        return  # else the command would count as sent
+    _put(turn, part, coordinated=True)
+    if is_joined(turn, task):
         spec = (await turn.tasks([task.no]))[task.no][1]
         turn.send(task.node_no or 0, orders.joining_order(turn, task, spec))
 
@@ -92,8 +92,9 @@ def part_ended(turn: Turn, part: SubtaskRecord, report: TaskEnded) -> None:
     if task.ending is None:
         if report.lost or report.killed:
             _aim(turn, task, Ending.REQUEUED)
-        else:  # its command failed
-            outcome = {"exit_code": report.exit_code, "failure": _why(report)}
+        else:  # its command failed, or its time is over
+            exit_code = None if part.coordinated else report.exit_code
+            outcome = {"exit_code": exit_code, "failure": _why(report)}
             _aim(turn, task, Ending.FINISHED, end_us=report.end_us, **outcome)
     settle(turn, task.no)
 
@@ -105,17 +106,27 @@ def _why(report: TaskEnded) -> Failure:
 
 
 def command_ended(turn: Turn, task: TaskRecord, report: TaskEnded) -> None:
-    """The primary's host says that the command itself is over."""
+    """The primary's host says that the command itself is over.
+
+    One that fails where it is to run again may have failed for want of the others.
+    """
     if task.command_over:
         return
     task = turn.put_task(task, command_over=True)
-    if report.lost:
+    outcome = {
+        "end_us": report.end_us,
+        "exit_code": report.exit_code,
+        "failure": report.failure,
+    }
+    interrupted = report.lost or (
+        report.failure is not None and (report.killed or task.ending is Ending.REQUEUED)
+    )
+    if task.ending is Ending.TERMINATED and not report.lost:
+        turn.put_task(task, **outcome)
+    elif interrupted:
         _aim(turn, task, Ending.REQUEUED)
-    elif report.killed:
-        _aim(turn, task, task.ending or Ending.REQUEUED)
     else:
-        outcome = {"exit_code": report.exit_code, "failure": report.failure}
-        _aim(turn, task, Ending.FINISHED, end_us=report.end_us, **outcome)
+        _aim(turn, task, Ending.FINISHED, **outcome)
     settle(turn, task.no)
 
 
@@ -162,9 +173,8 @@ def settle(turn: Turn, task_no: int) -> None:
     for part in turn.state.subtasks.of(task_no):
         if part.state is SubtaskState.PREPARING:  # it was never sent
             _end_part(turn, part, turn.now_us, None, None)
-    if task.ending is Ending.FINISHED:
-        end_us = turn.now_us if task.end_us is None else task.end_us
-        ends.finish(turn, task, end_us, task.exit_code, task.failure)
+    if task.end_us is not None and task.ending in (Ending.FINISHED, Ending.TERMINATED):
+        ends.finish(turn, task, task.end_us, task.exit_code, task.failure)
     else:
         ends.taken_off(turn, task, requeue=task.ending is Ending.REQUEUED)
 

@@ -24,13 +24,14 @@ from penstock.domain.refusals import (
     JobScheduleWithSameIdExists,
     OperationInvalidForCurrentState,
 )
-from penstock.domain.specs.job import JobConstraints, JobPatch, JobSpec, PoolInfo
+from penstock.domain.specs.job import JobConstraints, JobPatch, JobSpec, JobTemplate, PoolInfo
 from penstock.domain.specs.special import JobManagerTask
 from penstock.domain.specs.task import TaskSpec
 from penstock.domain.states import JOB_MOVES, JobEvent, JobState, NodeState, after
 from penstock.engine import auto_pools, runs, special, tasks
 from penstock.engine.ends import MANAGER_DONE
 from penstock.engine.state import LIVE_JOB_STATES
+from penstock.engine.storage import need_storage
 from penstock.engine.tasks import live_job
 from penstock.engine.turn import Turn
 from penstock.messages import RemoveJob
@@ -65,7 +66,21 @@ def add_job(turn: Turn, account: str, spec: JobSpec) -> JobRecord:
         raise JobBeingDeleted if found.state is JobState.DELETING else JobExists
     if turn.state.schedule(account, spec.id) is not None:
         raise JobScheduleWithSameIdExists
+    check_storage(turn, account, spec)
     return make_job(turn, account, spec)
+
+
+def check_storage(turn: Turn, account: str, spec: JobTemplate) -> None:
+    """Refuse files for special tasks from a linked storage that is not there."""
+    if turn.settings.has_storage(account):
+        return
+    for task, name in (
+        (spec.job_manager_task, "jobManagerTask"),
+        (spec.job_preparation_task, "jobPreparationTask"),
+        (spec.job_release_task, "jobReleaseTask"),
+    ):
+        if task is not None:
+            need_storage(task.resource_files, f"{name}.resourceFiles")
 
 
 def make_job(
@@ -260,7 +275,7 @@ def delete_job(
     ended = job.state is JobState.COMPLETED
     job = _move(turn, job, JobEvent.DELETED, released=job.released or ended)
     job = _stop_tasks(turn, job, force=force)
-    if force or job.released or job.spec.job_release_task is None:
+    if force or job.spec.job_preparation_task is None:
         job = _remove_directories(turn, job, wait=not force)
     return job
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from penstock.domain import changes as c
 from penstock.domain.records import Failure, NodeRecord, NodeWork
 from penstock.domain.states import NODE_MOVES, NodeEvent, NodeState
-from penstock.engine import runs
+from penstock.engine import runs, special
 from penstock.engine.departures import (
     is_dropped,
     node_gone,
@@ -43,6 +43,7 @@ def lose_node(turn: Turn, node: NodeRecord) -> None:
         turn.put(c.PutNode(replace(again, host=None)))  # another host may have it
     elif NodeEvent.LOST in NODE_MOVES[node.state]:
         move_node(turn, node, NodeEvent.LOST, running_tasks=0, running_slots=0)
+        special.node_gone(turn, node)
         touch_waiting_jobs(turn, node.no)
 
 
@@ -53,6 +54,7 @@ def _was_never_made(node: NodeRecord) -> bool:
 def break_node(turn: Turn, node: NodeRecord, error: Failure) -> None:
     """A node cannot work: its tasks go back. To reimage it may help, to reboot it would not."""
     take_off_all(turn, node)
+    special.node_gone(turn, node)
     node = turn.state.nodes[node.no]
     if node.wish is not None and node.wish.work is not NodeWork.REIMAGE:
         node = replace(node, wish=None)

@@ -25,7 +25,7 @@ from penstock.domain.refusals import (
     Refusal,
 )
 from penstock.domain.states import NODE_MOVES, NodeEvent, NodeState, SchedulingState
-from penstock.engine import quotas, runs
+from penstock.engine import quotas, runs, special
 from penstock.engine.departures import forget_chores, leave_now
 from penstock.engine.nodes import found_node, next_boot
 from penstock.engine.occupancy import move_node
@@ -115,6 +115,7 @@ def carry_out(turn: Turn, node: NodeRecord) -> NodeRecord:
         if wiped:
             forget_chores(turn, node.no)
         node = next_boot(turn, node, wiped=wiped)
+        special.node_gone(turn, node)
         turn.boots[node.no] = None
     turn.put(c.PutNode(node))
     return node

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Final
 
-from penstock.domain.records import JobNodeRecord, JobRecord, NodeRecord
+from penstock.domain.records import Failure, JobNodeRecord, JobRecord, NodeRecord
 from penstock.domain.specs.special import JobPreparationTask
+
+LOST: Final = Failure("servererror", "NodeLost", "Its node was started anew, or lost, while it ran")
+"""Why a special task failed that could not run to its end; a preparation is tried again."""
 
 
 class Readiness(Enum):
@@ -33,6 +37,8 @@ def readiness(job: JobRecord, node: NodeRecord, job_node: JobNodeRecord | None) 
 
 def _counts(task: JobPreparationTask, node: NodeRecord, job_node: JobNodeRecord) -> bool:
     """Whether the last preparation of a node still counts."""
+    if job_node.preparation is not None and job_node.preparation.failure == LOST:
+        return False
     if job_node.boot == node.boot:
         return True
     spared = task.rerun_on_node_reboot_after_success is False and job_node.is_prepared

@@ -201,7 +201,7 @@ async def _prepared(turn: Turn, job_node: JobNodeRecord) -> None:
     ]
     if not job_node.is_prepared:
         for task in waiting:
-            ends.taken_off(turn, task, requeue=True)
+            stop_running(turn, task, Ending.REQUEUED)
         return
     specs = await turn.tasks([task.no for task in waiting])
     for task in waiting:

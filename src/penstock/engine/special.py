@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from penstock.domain import changes as c
 from penstock.domain.records import (
-    Failure,
     JobNodeRecord,
     JobRecord,
     NodeRecord,
@@ -20,19 +19,16 @@ from penstock.domain.records import (
 )
 from penstock.domain.states import NodeState
 from penstock.engine import orders
-from penstock.engine.ends import ENDED_BY_USER
-from penstock.engine.readiness import Readiness, readiness, waits_for_success
+from penstock.engine.ends import ENDED_BY_USER, ENDING_JOBS
+from penstock.engine.readiness import LOST, Readiness, readiness, waits_for_success
 from penstock.engine.turn import Turn
 from penstock.messages import Instruction, KillTask, TaskEnded
 from penstock.scheduler.outcomes import may_retry
 
-LOST = Failure("servererror", "NodeLost", "Its node was started anew, or lost, while it ran")
 RELEASED_IN = frozenset(
     {NodeState.IDLE, NodeState.RUNNING, NodeState.OFFLINE, NodeState.START_TASK_FAILED}
 )
 """A node in another state is on its way to or from something, and has nothing to release."""
-
-NOT_THERE = frozenset({NodeState.UNKNOWN, NodeState.UNUSABLE, NodeState.LEAVING_POOL})
 
 
 def prepare(turn: Turn, job: JobRecord, node: NodeRecord) -> bool:
@@ -94,7 +90,7 @@ def ended(turn: Turn, job_node: JobNodeRecord, report: TaskEnded) -> JobNodeReco
     node = turn.node(job_node.node_no)
     if task is None or node is None:
         return None
-    if not run.stopping and job_node.boot == node.boot:
+    if not run.stopping and job.state not in ENDING_JOBS and job_node.boot == node.boot:
         if report.lost and node.state in RELEASED_IN:
             again = replace(run, attempt=run.attempt + 1, start_us=turn.now_us)
             _run_preparation(turn, job, job_node, again)
@@ -163,11 +159,11 @@ def _release_ended(turn: Turn, job_node: JobNodeRecord, report: TaskEnded) -> No
 
 
 def stop_preparations(turn: Turn, job: JobRecord) -> bool:
-    """Have the preparations that run for a job ended; True while any does that can be heard of."""
+    """Have the preparations that run for a job ended; True while any does."""
     found = False
     for job_node in turn.state.job_nodes.of_job(job.no):
         run = job_node.preparation
-        if run is None or not run.running or not _is_there(turn, job_node):
+        if run is None or not run.running:
             continue
         found = True
         if not run.stopping:
@@ -177,9 +173,9 @@ def stop_preparations(turn: Turn, job: JobRecord) -> bool:
 
 
 def is_releasing(turn: Turn, job_no: int) -> bool:
-    """Whether a release task runs for a job on a node that can be heard of."""
+    """Whether a release task runs for a job."""
     return any(
-        job_node.release is not None and job_node.release.running and _is_there(turn, job_node)
+        job_node.release is not None and job_node.release.running
         for job_node in turn.state.job_nodes.of_job(job_no)
     )
 
@@ -193,7 +189,7 @@ def give_up(turn: Turn, job: JobRecord) -> None:
 
 
 def node_gone(turn: Turn, node: NodeRecord) -> None:
-    """Nothing of a node is left: what ran on it for jobs is over."""
+    """Nothing of what a node had runs any more, or can be heard of: that of jobs is over."""
     for job_node in turn.state.job_nodes.of_node(node.no):
         _cut_off(turn, job_node)
         turn.touch_job(job_node.job_no)
@@ -215,11 +211,6 @@ def _cut(turn: Turn, run: SpecialRun) -> SpecialRun:
     if not run.running:
         return run
     return replace(run, running=False, end_us=turn.now_us, failure=LOST, stopping=False)
-
-
-def _is_there(turn: Turn, job_node: JobNodeRecord) -> bool:
-    node = turn.node(job_node.node_no)
-    return node is not None and node.host is not None and node.state not in NOT_THERE
 
 
 # --- hosts ---------------------------------------------------------------------------------------

@@ -300,9 +300,10 @@ class State:
         return [] if task.node_no is None else [task.node_no]
 
     def _put_job_node(self, job_node: JobNodeRecord) -> None:
-        if job_node.node_no in self.nodes and job_node.job_no in self.jobs:
+        job, node = self.jobs.get(job_node.job_no), self.nodes.get(job_node.node_no)
+        if job is not None and job.end_us is None and node is not None:
             self.job_nodes.put(job_node)
-            self._let_use(self.jobs[job_node.job_no], self.nodes[job_node.node_no])
+            self._let_use(job, node)
 
     def _let_use(self, job: JobRecord, node: NodeRecord) -> None:
         """Say what the preparation of a node means for the tasks of a job."""

@@ -88,7 +88,12 @@ def _check(job: JobRecord, settings: EngineSettings, spec: TaskSpec, taken: set[
     if spec.exit_conditions is not None and not acts_on_failure(job):
         _refuse_job_actions(spec.exit_conditions)
     if not settings.has_storage(job.account):
+        several = spec.multi_instance_settings
         need_storage(spec.resource_files, "resourceFiles")
+        need_storage(
+            several.common_resource_files if several else None,
+            "multiInstanceSettings.commonResourceFiles",
+        )
 
 
 def _check_special_ids(job: JobRecord, spec: TaskSpec) -> None:

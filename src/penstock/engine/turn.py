@@ -221,7 +221,13 @@ class Turn:
     async def subtasks(self, task_no: int) -> Sequence[SubtaskRecord]:
         """The parts of a multi-instance task, as its last run left them, or has them."""
         parts = self.state.subtasks.of(task_no)
-        return parts or self._changes.subtasks_of(task_no) or await self._store.subtasks(task_no)
+        if parts:
+            return parts
+        stored = (
+            () if self._changes.drops_subtasks(task_no) else await self._store.subtasks(task_no)
+        )
+        found = {part.no: part for part in (*stored, *self._changes.subtasks_of(task_no))}
+        return [found[no] for no in sorted(found)]
 
     async def existing(self, job: JobRecord, keys: Sequence[str]) -> set[str]:
         """Which of these keys the job has tasks for, as this turn has them."""

@@ -112,7 +112,9 @@ class PoolQueue:
         self.close_node(node_no)
         self._asleep.pop(node_no, None)
         for job_no in self._knowing.pop(node_no, ()):
-            job = self.jobs[job_no]
+            job = self.jobs.get(job_no)
+            if job is None:
+                continue  # it has left this queue
             job.barred.discard(node_no)
             if job.prepared is not None:
                 job.prepared.discard(node_no)

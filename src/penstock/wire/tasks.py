@@ -10,7 +10,7 @@ from penstock.domain.instants import etag_text, instant_text
 from penstock.domain.records import JobRecord, SubtaskRecord, TaskRecord
 from penstock.domain.refusals import Refusal, TaskNotFound
 from penstock.domain.specs.task import TaskSpec
-from penstock.domain.states import SubtaskState
+from penstock.domain.states import SubtaskState, TaskState
 from penstock.wire.answers import (
     JSON_TYPE,
     Answer,
@@ -218,15 +218,16 @@ def shown_task(request: Request, job: JobRecord, task: TaskRecord, spec: bytes) 
 
 
 def execution_info(task: TaskRecord) -> Document:
-    """How the last run went; times and codes are absent until they are known."""
+    """How the last run went; times and codes are absent until it is over everywhere."""
     info: Document = {}
     if task.start_us is not None:
         info["startTime"] = instant_text(task.start_us)
-    if task.end_us is not None:
+    over = task.state is TaskState.COMPLETED
+    if over and task.end_us is not None:
         info["endTime"] = instant_text(task.end_us)
-    if task.exit_code is not None:
+    if over and task.exit_code is not None:
         info["exitCode"] = task.exit_code
-    if task.failure is not None:
+    if over and task.failure is not None:
         info["failureInfo"] = failure_info(task.failure)
     info["retryCount"] = task.retry_count
     if task.retry_count and task.last_retry_us is not None:

@@ -101,6 +101,18 @@ def test_a_job_keeps_its_tasks_when_it_changes_its_queue() -> None:
     assert made.place(1) == []
 
 
+def test_a_node_may_go_after_a_job_that_knew_it() -> None:
+    made = queue(2)
+    made.put_job(1, 0, -1, open_=True, prepares=True)
+    made.prepared(1, 0)
+    made.unprepared(1, 0)
+    made.bar(1, 0)
+    made.unbar(1, 0)
+    made.release(1)
+    made.forget_node(0)
+    assert not made.has_node(0)
+
+
 def test_free_nodes_know_the_largest_gap() -> None:
     nodes = FreeNodes()
     assert nodes.most == 0
