@@ -69,6 +69,9 @@ class Config:
     max_connections: Count = 2000
     max_body_bytes: Count = 1 << 20
     max_bodies_bytes: Count = 64 << 20  # of all requests that are being read or decided
+    events_kept: Annotated[int, Meta(ge=0, le=10_000_000)] = 200_000  # 0: no log of events
+    events_file: str = ""  # JSON lines of all events; empty: none
+    events_file_bytes: Annotated[int, Meta(ge=1 << 16)] = 64 << 20  # beyond it another is begun
     slow_commit_ms: Annotated[float, Meta(ge=0, le=60_000)] = 0.0  # added to each commit
 
     dedicated_core_quota: Quota = 0  # of an account, in cores; 0: none, as with the others

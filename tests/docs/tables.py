@@ -63,7 +63,13 @@ def _area(operation: Operation) -> str:
     parts = operation.path.strip("/").split("/")
     if "files" in parts:
         return "Files"
-    named = {"pools": "Pools", "jobs": "Jobs", "jobschedules": "Job schedules"}
+    named = {
+        "events": "Service",
+        "clock": "Service",
+        "pools": "Pools",
+        "jobs": "Jobs",
+        "jobschedules": "Job schedules",
+    }
     if parts[0] == "pools" and "nodes" in parts:
         return "Nodes"
     if parts[0] == "jobs" and {"tasks", "addtaskcollection"} & set(parts):

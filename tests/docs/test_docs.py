@@ -43,6 +43,12 @@ def test_each_exit_code_is_documented() -> None:
     assert {int(code) for code in said} == {int(code) for code in Exit}
 
 
+def test_each_event_is_documented() -> None:
+    source = (ROOT / "src/penstock/engine/events.py").read_text("utf-8")
+    said = {name.partition(" ")[0].strip("`") for name in rows("docs/events.md", "events")}
+    assert said == set(re.findall(r'"(\w+Event)"', source))
+
+
 def test_the_development_account_is_published() -> None:
     text = (ROOT / "docs/configuration.md").read_text("utf-8")
     assert DEVELOPMENT_NAME in text

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from penstock.domain.records import EventRecord
 from tests.wire.edge import ACCOUNT, Edge
+from tests.wire.fakes import NOON_US
 
 MACHINE = {
     "imageReference": {
@@ -141,9 +143,9 @@ NODE_FILES = f"{NODE}/files"
 BELOW = "workitems/Job/job-1/Task"
 
 
-async def prepared() -> Edge:
+async def prepared(*, emulator: bool = False) -> Edge:
     """The service that every case begins with."""
-    edge = Edge()
+    edge = Edge(emulator=emulator)
     await edge.send_json("POST", "/pools", POOL)
     await edge.send_json("POST", "/jobs", JOB)
     await edge.send_json("POST", "/jobs/Job/tasks", TASK)
@@ -151,6 +153,15 @@ async def prepared() -> Edge:
     await edge.service.run(ACCOUNT, "Job", "Task", exit_code=3)
     edge.service.files = {f"{BELOW}/stdout.txt": b"printed\n", f"{BELOW}/wd/out": b"0123456789"}
     edge.service.directories = {f"{BELOW}/wd", "shared"}
+    edge.service.memory.log = {
+        no: EventRecord(no, NOON_US, ACCOUNT, name, body)
+        for no, name, body in (
+            (3, "PoolDeleteStartEvent", b'{"id":"Older"}'),
+            (5, "TaskDeleteEvent", b'{"jobId":"Job","id":"Gone"}'),
+            (8, "PoolDeleteStartEvent", b'{"id":"Old"}'),
+        )
+    }
+    await edge.service.events.open(9)
     return edge
 
 
@@ -177,6 +188,7 @@ class Case:
     version: str | None = "2025-06-01"
     service: Callable[[], Awaitable[Edge]] = prepared
     after: tuple[tuple[str, str, Any], ...] = ()  # requests that come before it
+    emulator: bool = False
 
 
 STATUS = "/jobs/Special/jobpreparationandreleasetaskstatus"
@@ -264,6 +276,9 @@ OPERATIONS: dict[str, Case] = {
     "task-file-get": Case("GET", f"{FILES}/wd%2Fout", headers={"ocp-range": "bytes=2-5"}),
     "task-file-head": Case("HEAD", f"{FILES}/stdout.txt"),
     "task-file-delete": Case("DELETE", f"{FILES}/stdout.txt"),
+    "events-list": Case("GET", "/events?after=1&maxresults=2"),
+    "clock-get": Case("GET", "/clock"),
+    "clock-advance": Case("POST", "/clock", {"advance": "P1DT6H"}, emulator=True),
     "alive": Case("GET", "/alive", signed=False, version=None),
     "ready": Case("GET", "/ready", signed=False, version=None),
 }
@@ -295,6 +310,7 @@ ERRORS: dict[str, Case] = {
         {"id": "x", "commandLine": "x", "dependsOn": {"taskIds": ["x" * 64_001]}},
     ),
     "InvalidUri": Case("GET", "/pools/%ff"),
+    "ClockIsFixed": Case("POST", "/clock", {"advance": "PT1H"}),
     "ResourceNotFound": Case("GET", "/fish"),
     "JobPreparationTaskNotSpecified": Case("GET", "/jobs/Job/jobpreparationandreleasetaskstatus"),
     "PoolNotFound": Case("GET", "/pools/none"),

@@ -59,13 +59,14 @@ def text_to_sign(method: str, target: str, headers: Mapping[str, str], account: 
 class Edge:
     """An application and the service behind it."""
 
-    def __init__(self, service: FakeService | None = None) -> None:
+    def __init__(self, service: FakeService | None = None, *, emulator: bool = False) -> None:
         self.service = service or FakeService()
         self.is_ready = True
         numbers = itertools.count(1)
         self.settings = WireSettings(
             accounts={ACCOUNT: [KEY, SECOND_KEY], "another": [KEY]},
             now_us=self.service.now,
+            emulator=emulator,
             new_guid=lambda: f"00000000-0000-4000-8000-{next(numbers):012}",
         )
         self.app: RestApp = make_app(self.service, self.settings, self._ready)
@@ -82,6 +83,7 @@ class Edge:
         *,
         version: str | None = VERSION,
         signed: bool = True,
+        peer: str = "192.0.2.7",
     ) -> httpx.Response:
         """Send one request; `target` goes out as it is, with the api-version added to it."""
         if version is not None:
@@ -95,7 +97,7 @@ class Edge:
         if signed:
             signature = sign(text_to_sign(method, target, sent, ACCOUNT))
             sent["authorization"] = f"SharedKey {ACCOUNT}:{signature}"
-        return await call(self.app, method, target, sent, body or b"")
+        return await call(self.app, method, target, sent, body or b"", peer)
 
     async def send_json(
         self, method: str, target: str, body: Any = None, **options: Any
@@ -111,7 +113,12 @@ class Edge:
 
 
 async def call(
-    app: RestApp, method: str, target: str, headers: Mapping[str, str], body: bytes
+    app: RestApp,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    peer: str = "192.0.2.7",
 ) -> httpx.Response:
     """Call an ASGI application with exactly this request line."""
     path, _, query = target.partition("?")
@@ -119,6 +126,7 @@ async def call(
         "type": "http",
         "method": method,
         "scheme": "http",
+        "client": (peer, 5),
         "path": path,
         "raw_path": path.encode(),
         "query_string": query.encode(),

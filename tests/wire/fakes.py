@@ -6,7 +6,8 @@ the REST edge can be tested alone. Files are a dictionary.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from random import Random
 from typing import Any
 
 import msgspec
@@ -65,7 +66,12 @@ from penstock.domain.states import (
     TaskResult,
     TaskState,
 )
+from penstock.engine.clock import EngineClock
+from penstock.engine.event_log import EventLog
 from penstock.engine.service import FileAnswer
+from penstock.engine.settings import EngineSettings
+from penstock.engine.state import State
+from penstock.engine.turn import Turn
 from penstock.messages import FileInfo
 from penstock.scheduler.reasons import Reason
 from penstock.store.contract import Store
@@ -102,12 +108,38 @@ class FakeFile(FileAnswer):
         self.closed = True
 
 
+class FakeClocked:
+    """An engine in which nothing is ever due."""
+
+    is_deciding = False
+
+    def __init__(self, store: Store, machine_us: Callable[[], int]) -> None:
+        self.store = store
+        self.state = State()
+        self.machine_us = machine_us
+
+    async def submit(self, decide: Callable[[Turn], Any]) -> Any:
+        settings = EngineSettings(server_id="fake")
+        return decide(Turn(self.state, self.store, self.machine_us(), Random(1), settings))
+
+    def tick(self, turn: Turn) -> None:
+        pass
+
+    async def sweep(self) -> bool:
+        return False
+
+    async def turned(self, within_s: float) -> None:
+        pass
+
+
 class FakeService:
     """A `Service`."""
 
     def __init__(self, now_us: int = NOON_US) -> None:
         self.memory = MemoryStore()
         self.store: Store = self.memory
+        self.events = EventLog(self.store, 100)
+        self.clock = EngineClock(FakeClocked(self.store, self.now))
         self.heard: list[tuple[Any, ...]] = []  # arguments that change nothing here
         self.now_us = now_us
         self.files: dict[str, bytes] = {}

@@ -40,7 +40,7 @@ async def answer_to(case: Case, edge: Edge) -> httpx.Response:
 
 async def exchange(case: Case) -> dict[str, Any]:
     """The request and its whole answer, as they are written to a file."""
-    edge = await case.service()
+    edge = await (prepared(emulator=True) if case.emulator else case.service())
     for method, target, sent in case.after:
         answer = await edge.send_json(method, target, sent)
         assert answer.is_success, answer.text

@@ -65,6 +65,9 @@ class PoolRecord(msgspec.Struct, frozen=True, kw_only=True):
     low_priority_nodes: int = 0
     resize_errors: tuple[Failure, ...] = ()
     resize_due_us: int | None = None  # when the running resize times out
+    resize_us: int | None = None  # when the last resize began
+    removal: Removal | None = None  # how it takes nodes away; None: it adds some
+    auto: bool = False  # it was made for a job or a schedule
 
     @property
     def id(self) -> str:

@@ -131,6 +131,11 @@ class AuthenticationFailed(_Forbidden):
     )
 
 
+class ClockIsFixed(_Forbidden):
+    code = "ClockIsFixed"
+    message = "The clock of this service cannot be advanced: only that of `penstock up` can."
+
+
 class ResourceNotFound(_NotFound):
     code = "ResourceNotFound"
     message = "The specified resource does not exist."

@@ -41,13 +41,16 @@ from penstock.engine import (
     schedules,
     tasks,
 )
+from penstock.engine.clock import EngineClock
 from penstock.engine.due import next_due_us
+from penstock.engine.event_log import EventLog
 from penstock.engine.files import FileBroker
 from penstock.engine.links import Link, Send
 from penstock.engine.loop import Loop, touch
 from penstock.engine.recall import call_back, may_call_back
 from penstock.engine.service import FileAnswer
 from penstock.engine.settings import EngineSettings
+from penstock.engine.state import State
 from penstock.engine.turn import Turn
 from penstock.engine.why import why
 from penstock.messages import AskFile, Confirm, Heartbeat, Hello, Instruction, NumberedReport
@@ -77,6 +80,8 @@ class Engine(Loop):
         monotonic_us: Callable[[], int],
     ) -> None:
         super().__init__(store, now_us, random, settings, monotonic_us)
+        self.clock = EngineClock(_Clocked(self))
+        self.events = EventLog(store, settings.events_kept)
         self.files = FileBroker(settings.most_file_asks, settings.file_wait_s)
         self._links: dict[str, Link] = {}
         self._greeted: dict[str, Link] = {}  # connected in a turn that is not yet committed
@@ -85,6 +90,12 @@ class Engine(Loop):
         self._waiters: dict[int, list[asyncio.Future[int | None]]] = {}  # by task or chore
         self._keepers = retention.Looks()
         self._chance_us: int | None = None  # until when low-priority nodes were left to chance
+
+    async def load(self) -> None:
+        """See `Loop`."""
+        await super().load()
+        if not self.events.opened:
+            await self.events.open(self._state.next_no)
 
     def _resumed(self) -> None:
         """See `Loop`: look anew at which hosts are there."""
@@ -109,6 +120,7 @@ class Engine(Loop):
             await self._take_turns()
         finally:
             ticker.cancel()
+            self.clock.stop()
 
     def _act(self, turn: Turn) -> None:
         """The turn is durable: send what it wants sent and wake who waited for it."""
@@ -134,6 +146,8 @@ class Engine(Loop):
                 link.send(batch)
         if self._waiters:
             self._wake(turn)
+        if turn.told:
+            self.events.grew(turn.last_event_no, turn.told)
 
     def _wake(self, turn: Turn) -> None:
         for change in turn.changes():
@@ -187,12 +201,20 @@ class Engine(Loop):
         for host in self._silent_since_us:
             self._silent_since_us[host] += passed_us
 
-    async def sweep(self) -> None:
-        """Let the directories go whose retention is over. Returns when that is decided."""
+    async def sweep(self) -> bool:
+        """Let go what has been kept for long enough. Returns when that is decided.
+
+        True says that there may be more.
+        """
         due = await self.store.files_due(self._now_us(), FILES_IN_SWEEP)
         if due:
             await self._submit(partial(_expire, numbers=[task.no for task in due]))
         await self._look_at_kept_data()
+        before_no = await self.events.to_trim()
+        if before_no is not None:
+            await self._submit(lambda turn: turn.put(c.TrimEvents(before_no)))
+            self.events.trimmed(before_no)
+        return len(due) == FILES_IN_SWEEP
 
     async def _look_at_kept_data(self) -> None:
         """Let nodes go on that waited for their tasks' files, where the time of all is over."""
@@ -613,6 +635,31 @@ class Engine(Loop):
                 waiting.remove(future)
                 if not waiting:
                     del self._waiters[no]
+
+
+class _Clocked:
+    """See `clock.Clocked`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.store = engine.store
+        self.machine_us = engine._machine_us
+        self.submit = engine._submit
+        self.tick = engine._tick
+        self.sweep = engine.sweep
+
+    @property
+    def state(self) -> State:
+        return self._engine._state
+
+    @property
+    def is_deciding(self) -> bool:
+        return self._engine._in_turn or not self._engine._commands.empty()
+
+    async def turned(self, within_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._engine._turned.wait()
 
 
 def _meet(_turn: Turn, error: Exception) -> None:

@@ -175,6 +175,7 @@ def _is_known(turn: Turn, run_no: int, attempt: int) -> bool:
 
 async def reported(turn: Turn, report: NumberedReport) -> None:
     """Believe a report, once the turn is committed."""
+    report = _in_service_time(report, turn.state.clock_offset_us)
     match report:
         case TaskEnded():
             await runs.ended(turn, report)
@@ -192,6 +193,17 @@ async def reported(turn: Turn, report: NumberedReport) -> None:
             node = turn.node(report.node_no)
             if node is not None and node.boot == report.boot:  # else it is of an older boot
                 _about_node(turn, node, report)
+
+
+_TIMES = ("start_us", "end_us", "last_retry_us", "at_us")
+
+
+def _in_service_time(report: NumberedReport, offset_us: int) -> NumberedReport:
+    """A report with its times, which are the host's, as the service tells the time."""
+    if not offset_us:
+        return report
+    said = {name: getattr(report, name, None) for name in _TIMES}
+    return replace(report, **{name: at + offset_us for name, at in said.items() if at})
 
 
 def _chore_done(turn: Turn, report: ChoreDone) -> None:

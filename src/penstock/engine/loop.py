@@ -112,13 +112,15 @@ class Loop:
     ) -> None:
         self.store = store
         self.settings = settings
-        self._now_us = now_us
+        self._machine_us = now_us
         self._monotonic_us = monotonic_us
         self._random = random
         self._state = State()
         self._revision = Revision(0)
         self._commands: asyncio.Queue[Command] = asyncio.Queue(settings.most_waiting)
         self._pause = Pause()
+        self._in_turn = False
+        self._turned = asyncio.Event()  # set, and replaced, after each turn
 
     # --- to be said by the engine --------------------------------------------------------------
 
@@ -127,6 +129,12 @@ class Loop:
 
     def _act(self, turn: Turn) -> None:
         """The turn is durable: send what it wants sent and wake who waited for it."""
+
+    # --- time ----------------------------------------------------------------------------------
+
+    def _now_us(self) -> int:
+        """The time of the service: the machine's, and what it was advanced by."""
+        return self._machine_us() + self._state.clock_offset_us
 
     # --- turns ---------------------------------------------------------------------------------
 
@@ -141,7 +149,12 @@ class Loop:
 
     async def _take_turns(self) -> None:
         while True:
-            await self._take_turn(await self._gather())
+            batch = await self._gather()
+            self._in_turn = True
+            await self._take_turn(batch)
+            self._in_turn = False
+            turned, self._turned = self._turned, asyncio.Event()
+            turned.set()
 
     async def _gather(self) -> list[Command]:
         batch = [await self._commands.get()]
@@ -158,6 +171,7 @@ class Loop:
             return
         now_us = self._now_us()
         turn = Turn(self._state, self.store, now_us, self._random, self.settings)
+        turn.tells = self.settings.events_kept > 0
         try:
             enabling = list(self._state.enabling)
             for command in batch:

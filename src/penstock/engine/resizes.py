@@ -105,8 +105,8 @@ def remove_nodes(
         ),
         resize_timeout=removal.resize_timeout or pool.spec.resize_timeout,
     )
-    pool = _resizing(turn, pool, spec)
     how = Removal(removal.node_deallocation_option or "requeue")
+    pool = _resizing(turn, pool, spec, how)
     for no in found:
         departures.remove_node(turn, turn.state.nodes[no], how)
     return pool
@@ -116,7 +116,7 @@ def begin(
     turn: Turn, settings: EngineSettings, pool: PoolRecord, spec: PoolSpec, how: Removal
 ) -> PoolRecord:
     """Let nodes come as far as the quota has room for them, or go."""
-    pool = _resizing(turn, pool, spec)
+    pool = _resizing(turn, pool, spec, how)
     errors = []
     for dedicated in (True, False):
         present = list(_staying(turn, pool, dedicated))
@@ -154,7 +154,10 @@ def _gives_up(turn: Turn, node: NodeRecord) -> tuple[bool, int, int]:
     return manages, REMOVED_FIRST.index(node.state), len(given)
 
 
-def _resizing(turn: Turn, pool: PoolRecord, spec: PoolSpec) -> PoolRecord:
+def _resizing(turn: Turn, pool: PoolRecord, spec: PoolSpec, how: Removal) -> PoolRecord:
+    shrinks = (spec.target_dedicated_nodes or 0) < pool.dedicated_nodes or (
+        spec.target_low_priority_nodes or 0
+    ) < pool.low_priority_nodes
     timeout = spec.resize_timeout
     limit_us = DEFAULT_RESIZE_US if timeout is None else timeout.micros
     return put_pool(
@@ -165,6 +168,8 @@ def _resizing(turn: Turn, pool: PoolRecord, spec: PoolSpec) -> PoolRecord:
         allocation_us=turn.now_us,
         resize_errors=(),
         resize_due_us=None if limit_us is None else turn.now_us + limit_us,
+        resize_us=turn.now_us,
+        removal=how if shrinks else None,
     )
 
 

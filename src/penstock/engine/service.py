@@ -25,6 +25,8 @@ from penstock.domain.specs.job import JobPatch, JobSpec
 from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
 from penstock.domain.specs.schedule import JobSchedulePatch, JobScheduleSpec
 from penstock.domain.specs.task import TaskSpec
+from penstock.engine.clock import EngineClock
+from penstock.engine.event_log import EventLog
 from penstock.messages import FileInfo
 from penstock.scheduler.reasons import Reason
 from penstock.store.contract import Store
@@ -51,6 +53,8 @@ class Service(Protocol):
     """The engine, as the wire sees it."""
 
     store: Store
+    events: EventLog
+    clock: EngineClock
 
     async def add_pool(self, account: str, spec: PoolSpec) -> PoolRecord:
         """Create a pool and begin to allocate its nodes."""

@@ -30,6 +30,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     weight_in_turn: int = 1_000  # tasks to add and reports to believe in one turn
     placements_in_turn: int = 1_000
     swept_in_turn: int = 1_000  # tasks of dropped jobs that are removed
+    events_kept: int = 200_000  # the newest events that the log keeps; 0: none are made
     most_file_asks: int = 256  # questions about files that wait for an answer
     file_wait_s: float = 30.0
     link_wait_s: float = 5.0  # how long a question waits for a host that may come back

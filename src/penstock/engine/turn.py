@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from penstock.domain import changes as c
 from penstock.domain.records import (
     Chore,
+    EventRecord,
     JobRecord,
     NodeRecord,
     PoolRecord,
@@ -26,6 +27,7 @@ from penstock.domain.refusals import (
     TaskNotFound,
 )
 from penstock.engine.changeset import ChangeSet
+from penstock.engine.events import events_of
 from penstock.engine.settings import EngineSettings
 from penstock.engine.state import State
 from penstock.messages import Instruction, RemoveJob, RemoveTask, encode
@@ -57,6 +59,9 @@ class Turn:
         self.touched_schedules: dict[int, None] = {}
         self.boots: dict[int, None] = {}  # nodes whose hosts are to be told of a new boot
         self.removals: dict[int, int | None] = {}  # task dropped: the chore for its directory
+        self.tells = True  # whether events are kept
+        self.told = 0  # events
+        self.last_event_no = 0
         self._store = store
         self._changes = ChangeSet()
         self._counted: dict[int, None] = {}  # jobs whose counts are to be written
@@ -83,8 +88,11 @@ class Turn:
     def put(self, change: c.Change) -> None:
         """Let this be so, and commit it with the turn."""
         self.puts += 1
+        told = events_of(change, self.state, self.now_us) if self.tells else ()
         self.state.apply(change)
         self._changes.keep(change)
+        for event in told:
+            self._tell(*event)
         match change:
             case c.SetTask(task, _, spec):
                 self._counted[task.job_no] = None
@@ -97,6 +105,11 @@ class Turn:
                 self._counted[task.job_no] = None
                 self._keys[task.job_no, key_of(task.id)] = None
                 self._tasks.pop(task.no, None)
+
+    def _tell(self, account: str, name: str, body: bytes) -> None:
+        self.told += 1
+        no = self.last_event_no = self.new_no()
+        self._changes.keep(c.AddEvent(EventRecord(no, self.now_us, account, name, body)))
 
     def _remember(self, task: TaskRecord, spec: bytes) -> None:
         self._tasks[task.no] = (task, spec)

@@ -6,12 +6,14 @@ import asyncio
 import gc
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from random import SystemRandom
 
 from penstock.clock import Clock
 from penstock.config import Account, Config
 from penstock.engine.engine import Engine
 from penstock.engine.settings import EngineSettings, Quotas
+from penstock.launch.event_file import EventFile
 from penstock.launch.linked_storage import ContainerUrls
 from penstock.launch.plan import Plan
 from penstock.launch.restored import take_over_copy
@@ -24,6 +26,7 @@ from penstock.wire.settings import WireSettings
 log = logging.getLogger("penstock.server")
 
 _STOP_CHECK_S = 5
+_LAST_EVENTS_S = 0.5
 
 
 async def run_server(plan: Plan, *, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
@@ -45,12 +48,15 @@ async def run_server(plan: Plan, *, stop: asyncio.Event, on_ready: Callable[[], 
         WireSettings(
             accounts={account.name: account.keys for account in plan.accounts},
             now_us=clock.now_us,
+            emulator=plan.emulator,
             body_limit=plan.config.max_body_bytes,
             bodies_limit=plan.config.max_bodies_bytes,
         ),
         engine.writable,
         link_routes(engine, plan.agent_token),
     )
+    written = asyncio.create_task(_write_events(plan, engine), name="events file")
+    closing = asyncio.create_task(_end_streams(stop, engine))
     try:
         await serve(
             app,
@@ -61,11 +67,28 @@ async def run_server(plan: Plan, *, stop: asyncio.Event, on_ready: Callable[[], 
             on_listening=on_ready,
         )
     finally:
+        closing.cancel()
         running.cancel()
         await asyncio.wait({running}, timeout=_STOP_CHECK_S)
+        engine.events.close()
+        await asyncio.wait({written}, timeout=_LAST_EVENTS_S)
+        written.cancel()
         await store.close()
     if not running.cancelled():
         running.result()
+
+
+async def _write_events(plan: Plan, engine: Engine) -> None:
+    config = plan.config
+    if config.events_file and config.events_kept:
+        path = Path(config.events_file).expanduser()
+        await EventFile(engine.events, path, config.events_file_bytes).run()
+
+
+async def _end_streams(stop: asyncio.Event, engine: Engine) -> None:
+    """Let those who follow the log go as soon as the server is to stop."""
+    await stop.wait()
+    engine.events.close()
 
 
 def _spare_the_collector() -> None:
@@ -105,6 +128,7 @@ def _engine_settings(plan: Plan, clock: Clock) -> EngineSettings:
         server_id=plan.data.server_id(),
         node_silent_us=int(config.node_silent_s * 1_000_000),
         heartbeat_s=config.heartbeat_s,
+        events_kept=config.events_kept,
         account_url=lambda _account: plan.listeners.endpoint,
         quotas=_quotas(config),
         account_quotas={it.name: _quotas(config, it) for it in plan.accounts},

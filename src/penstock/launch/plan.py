@@ -20,3 +20,4 @@ class Plan:
     tls: TlsFiles
     accounts: tuple[Account, ...]  # at least one; `storage` is a connection string or empty
     agent_token: str
+    emulator: bool  # `penstock up`, for one user on one machine

@@ -77,7 +77,7 @@ async def _settle(path: Path, now_us: int, hosts: Mapping[str, str]) -> int:
     try:
         saved = await store.load()
         first = max(now_us, saved.next_no + _LEAP)
-        turn = _turn(saved, store, now_us, first)
+        turn = _turn(saved, store, now_us + saved.clock_offset_us, first)
         _give_up_nodes(turn, hosts)
         await store.commit(turn.changes(), saved.revision, turn.state.next_no)
     finally:

@@ -42,7 +42,7 @@ def up(config: Config, root: Path, announce: Announce) -> None:
         start.supervisor.start(node_host(start.data, config))
         storage = Storage(config.storage or "azurite", start.data, start.supervisor)
         account = accounts.development(storage.connection_string)
-        start.run((account,), storage, announce)
+        start.run((account,), storage, announce, emulator=True)
 
 
 def serve(config: Config, root: Path, announce: Announce) -> None:
@@ -54,7 +54,7 @@ def serve(config: Config, root: Path, announce: Announce) -> None:
         users = accounts.of_service(
             config.accounts, storage.connection_string, start.data.generated_account
         )
-        start.run(users, storage, announce)
+        start.run(users, storage, announce, emulator=False)
 
 
 @contextmanager
@@ -96,7 +96,9 @@ class _Start:
         stack.callback(self.supervisor.stop, _CHILDREN_STOP_WITHIN_S)
         stack.callback(self.signals.ignore)
 
-    def run(self, users: tuple[Account, ...], storage: Storage, announce: Announce) -> None:
+    def run(
+        self, users: tuple[Account, ...], storage: Storage, announce: Announce, *, emulator: bool
+    ) -> None:
         """Run the event loop until a signal comes."""
         names = tls.names_for(
             (self.config.host, *self.config.tls_names, *(f"{it.name}.localhost" for it in users))
@@ -108,6 +110,7 @@ class _Start:
             tls=tls.ensure(self.data.tls, names, tls.utc_now()),
             accounts=users,
             agent_token=self.token,
+            emulator=emulator,
         )
         import uvloop
 

@@ -24,7 +24,10 @@ SHOWN_AT_ONCE: Final = 50
 
 
 class Answer:
-    """Status, headers and body. A stream is `length` bytes and must be closed."""
+    """Status, headers and body. A stream is `length` bytes and must be closed.
+
+    One whose length is None goes on until it or its reader ends.
+    """
 
     __slots__ = ("body", "headers", "length", "status", "stream")
 
@@ -41,7 +44,7 @@ class Answer:
         self.headers = headers if headers is not None else {}
         self.body = body
         self.stream = stream
-        self.length = len(body) if length is None else length
+        self.length = len(body) if length is None and stream is None else length
 
 
 class Stream(Protocol):

@@ -20,19 +20,22 @@ from starlette.routing import BaseRoute, Match
 from penstock.domain.refusals import InvalidUri, Refusal, ServerBusy
 from penstock.domain.unreadable import Unreadable
 from penstock.engine.service import Service
-from penstock.wire.answers import JSON_TYPE, Answer, encoded, refused
+from penstock.wire.answers import JSON_TYPE, Answer, Stream, encoded, refused
 from penstock.wire.auth import SharedKeys
 from penstock.wire.operations import OPERATIONS
 from penstock.wire.request import ClientGone, Message, Receive, Request, segments
 from penstock.wire.room import Room
 from penstock.wire.routing import Router, carry_out
 from penstock.wire.settings import Ready, WireSettings
-from penstock.wire.versions import checked
+from penstock.wire.versions import NEWEST, checked
 
 log = logging.getLogger("penstock.wire")
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
+
+SLOWEST_READER_S: Final = 10.0
+"""A reader of a live stream that makes the server wait for longer is cut off."""
 
 _PROBES: Final = {"/alive", "/ready"}
 
@@ -140,13 +143,31 @@ class RestApp:
         path, query, limit = request.raw_path, request.query_text, self._settings.url_limit
         if len(path) + len(query) > limit:
             raise InvalidUri(Reason=f"the URL has more than {limit} characters")
-        request.account = self._keys.authenticate(
+        request.account = self._unsigned(request) or self._keys.authenticate(
             request.method, path, query, request.headers, self._settings.now_us()
         )
-        request.version = checked(request.query.get("api-version"))
         parts = self._below_account(request, segments(path))
+        request.version = self._version(request, parts)
         operation, request.ids = self._router.find(request.method, parts, request.version)
         return await carry_out(operation, request)
+
+    def _unsigned(self, request: Request) -> str | None:
+        """The account of a request that needs no signature, else None."""
+        settings = self._settings
+        if "authorization" in request.headers or not settings.emulator or not request.is_from_home:
+            return None
+        account = next(iter(settings.accounts))
+        parts = segments(request.raw_path)
+        if parts[0].lower() == account.lower():
+            parts = parts[1:]
+        operation = self._router.extension(request.method, parts)
+        return account if operation is not None and operation.unsigned_at_home else None
+
+    def _version(self, request: Request, parts: Sequence[str]) -> str:
+        text = request.query.get("api-version")
+        if not text and self._router.extension(request.method, parts) is not None:
+            return NEWEST
+        return checked(text)
 
     def _below_account(self, request: Request, parts: Sequence[str]) -> Sequence[str]:
         """Take the account off the path, where a local endpoint has it as first segment."""
@@ -174,7 +195,7 @@ async def _send(request: Request, answer: Answer, send: Send) -> None:
         if client_id:
             headers["client-request-id"] = client_id[:128]
     bare = request.method == "HEAD" and answer.status >= 300
-    if answer.status not in (204, 304):
+    if answer.status not in (204, 304) and answer.length is not None:
         headers["Content-Length"] = "0" if bare else str(answer.length)
     await send(
         {
@@ -186,7 +207,9 @@ async def _send(request: Request, answer: Answer, send: Send) -> None:
             ],
         }
     )
-    if answer.stream is not None and request.method != "HEAD":
+    if answer.stream is not None and answer.length is None:
+        await _send_live(request, answer.stream, send)
+    elif answer.stream is not None and request.method != "HEAD":
         await _send_stream(request, answer, send)
     else:
         body = b"" if request.method == "HEAD" else answer.body
@@ -200,6 +223,7 @@ async def _send_stream(request: Request, answer: Answer, send: Send) -> None:
     then closes the connection, which is how the other side learns that bytes are missing.
     """
     assert answer.stream is not None
+    assert answer.length is not None
     left = answer.length
     gone = asyncio.ensure_future(_wait_for_disconnect(request))
     try:
@@ -217,6 +241,30 @@ async def _send_stream(request: Request, answer: Answer, send: Send) -> None:
         gone.cancel()
     if not left:
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_live(request: Request, stream: Stream, send: Send) -> None:
+    """Pass on what comes until the stream ends, the client goes, or it takes nothing any more."""
+    gone = asyncio.ensure_future(_wait_for_disconnect(request))
+    chunks = aiter(stream.body())
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(chunks, None))
+            await asyncio.wait({coming, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                coming.cancel()
+                return
+            chunk = coming.result()
+            if chunk is None:
+                break
+            async with asyncio.timeout(SLOWEST_READER_S):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except TimeoutError:
+        log.warning("slow_reader_dropped request=%s", request.guid)
+        return
+    finally:
+        gone.cancel()
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _wait_for_disconnect(request: Request) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from penstock.wire import account, files, jobs, nodes, pools, schedules, tasks
+from penstock.wire import account, clock, events, files, jobs, nodes, pools, schedules, tasks
 from penstock.wire.routing import Handler, Operation
 from penstock.wire.versions import WIDE_PATCH
 
@@ -27,6 +27,13 @@ def _of(verb: str, path: str, name: str, handler: Handler | None = None) -> Oper
     return Operation(verb, path, name, handler)
 
 
+def _extension(
+    verb: str, path: str, name: str, handler: Handler, *, unsigned_at_home: bool = False
+) -> Operation:
+    """An operation that the protocol does not have."""
+    return Operation(verb, path, name, handler, extension=True, unsigned_at_home=unsigned_at_home)
+
+
 def _files(base: str, of: str, handlers: tuple[Handler, ...]) -> Iterator[Operation]:
     """Nodes and tasks have the same operations on files."""
     listed, read, stat, delete = handlers
@@ -42,6 +49,16 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     _of("GET", "/applications", "List applications"),
     _of("GET", "/applications/*", "Get application"),
     _of("GET", "/poolusagemetrics", "List pool usage metrics"),
+    # the service itself
+    _extension("GET", "/events", "Read events (an extension)", events.read_events),
+    _extension("GET", "/clock", "Get clock (an extension)", clock.get_clock, unsigned_at_home=True),
+    _extension(
+        "POST",
+        "/clock",
+        "Advance clock (an extension)",
+        clock.advance_clock,
+        unsigned_at_home=True,
+    ),
     # pools
     _of("POST", "/pools", "Create pool", pools.add_pool),
     _of("GET", "/pools", "List pools", pools.list_pools),
@@ -130,7 +147,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     _of("POST", f"{TASK}/terminate", "Terminate task", tasks.terminate_task),
     _of("POST", f"{TASK}/reactivate", "Reactivate task", tasks.reactivate_task),
     _of("GET", f"{TASK}/subtasksinfo", "List subtasks", tasks.list_subtasks),
-    _of("GET", f"{TASK}/explain", "Explain task (an extension)", tasks.explain_task),
+    _extension("GET", f"{TASK}/explain", "Explain task (an extension)", tasks.explain_task),
     *_files(
         TASK,
         "task",

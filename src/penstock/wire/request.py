@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import cached_property
@@ -26,6 +27,9 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
+_PASSED_ON: Final = {"origin", "forwarded", "x-forwarded-for", "via"}
+"""Headers of requests that somebody far away may have caused."""
+
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -65,6 +69,8 @@ class Request:
         self.scheme: str = scope.get("scheme", "http")
         self.raw_path: str = scope["raw_path"].decode("latin-1")
         self.query_text: str = scope["query_string"].decode("latin-1")
+        client = scope.get("client")
+        self.peer: str = client[0] if client else ""
         headers: dict[str, str] = {}
         for name, value in scope["headers"]:
             key, text = name.decode("latin-1").lower(), value.decode("latin-1")
@@ -76,6 +82,18 @@ class Request:
         """Scheme and host that the client used."""
         host = self.headers.get("host", "")
         return f"{self.scheme}://{host if _HOST.fullmatch(host) else 'localhost'}"
+
+    @property
+    def is_from_home(self) -> bool:
+        """Whether a program of this machine sent it by itself: no proxy, and no web page."""
+        if _PASSED_ON & self.headers.keys():
+            return False
+        try:
+            address = ipaddress.ip_address(self.peer)
+        except ValueError:
+            return False
+        mapped = getattr(address, "ipv4_mapped", None)
+        return bool((mapped or address).is_loopback)
 
     @cached_property
     def query(self) -> dict[str, str]:

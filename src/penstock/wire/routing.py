@@ -36,6 +36,8 @@ class Operation:
     handler: Handler | None = None
     since: str | None = None
     until: str | None = None
+    extension: bool = False  # ours, not the protocol's: no api-version is needed
+    unsigned_at_home: bool = False  # under `penstock up` and from this machine
 
 
 @dataclass(slots=True)
@@ -78,6 +80,14 @@ class Router:
         if verb not in known:
             raise UnsupportedHttpVerb(HttpVerb=verb, SupportedHttpVerbs=", ".join(sorted(known)))
         return known[verb], ids
+
+    def extension(self, verb: str, parts: Sequence[str]) -> Operation | None:
+        """Give the operation where it is one that the protocol does not have."""
+        try:
+            operation = self._walk(parts)[0].get(verb)
+        except ResourceNotFound:
+            return None
+        return operation if operation is not None and operation.extension else None
 
     def _walk(self, parts: Sequence[str]) -> tuple[dict[str, Operation], tuple[str, ...]]:
         branch = self._root

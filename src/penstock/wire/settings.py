@@ -26,6 +26,7 @@ class WireSettings:
 
     accounts: Mapping[str, Sequence[str]]
     now_us: Callable[[], int]
+    emulator: bool = False  # `penstock up`: the clock moves, and asks for no signature at home
     new_guid: Callable[[], str] = _guid
     body_limit: int = MIB
     bodies_limit: int = 64 * MIB  # bytes of all request bodies that are held at once
