@@ -267,7 +267,7 @@ class WaitingTask(msgspec.Struct, frozen=True, gc=False):
     depends: Dependencies | None = None
     instances: int = 0
     manager: bool = False
-    attempt: int = 0
+    again: bool = False  # a node had it before
 
 
 class SubtaskRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -495,7 +495,7 @@ class State:
             whole=manager is None or manager.run_exclusive is not False,
             dedicated=manager is not None and manager.allow_low_priority_node is False,
             first=True,
-            displaces=task.attempt > 0,
+            displaces=task.again if isinstance(task, WaitingTask) else task.attempt > 0,
         )
 
     def _wait_all(self, tasks: Iterable[WaitingTask]) -> None:

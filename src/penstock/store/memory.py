@@ -308,7 +308,7 @@ def _waiting(task: TaskRecord) -> WaitingTask:
         task.depends,
         task.instances,
         task.manager,
-        task.attempt,
+        task.attempt > 0,
     )
 
 

@@ -208,13 +208,15 @@ class SqliteStore:
         )
 
     def _waiting(self) -> Iterator[WaitingTask]:
-        for no, job_no, slots, affinity, depends, instances, manager, attempt in self._read.execute(
-            "SELECT no, job_no, slots, affinity, depends, instances, manager, attempt FROM task"
+        for no, job_no, slots, affinity, depends, instances, manager, again in self._read.execute(
+            "SELECT no, job_no, slots, affinity, depends, instances, manager, attempt > 0 FROM task"
             f" WHERE state = {int(TaskState.ACTIVE)} AND ahead = 0"
             " AND job_no NOT IN (SELECT no FROM dropped_job) ORDER BY no"
         ):
             wants = None if depends is None else record(Dependencies, depends)
-            yield WaitingTask(no, job_no, slots, affinity, wants, instances, bool(manager), attempt)
+            yield WaitingTask(
+                no, job_no, slots, affinity, wants, instances, bool(manager), bool(again)
+            )
 
     async def commit(self, changes: Sequence[c.Change], expect: Revision, next_no: int) -> Revision:
         """See `Store.commit`."""

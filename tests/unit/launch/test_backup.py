@@ -19,7 +19,7 @@ from penstock.launch.exits import CannotStart, Exit
 from penstock.launch.watching import Watch
 from penstock.store import sqlite_copy
 from penstock.store.contract import StoreDamaged
-from penstock.store.sqlite import SqliteStore
+from penstock.store.sqlite import SCHEMA, SqliteStore
 from tests.records import NOW_US
 from tests.store import damage
 
@@ -73,7 +73,7 @@ def test_a_backup_says_what_it_holds(data: DataDir, tmp_path: Path) -> None:
         "dataDir": str(data.root),
         "bytes": (tmp_path / "backup").stat().st_size,
         "time": "2023-11-14T22:13:20.0000000Z",
-        "schema": 1,
+        "schema": SCHEMA,
         "revision": 1,
         "pools": 1,
         "jobs": 1,
@@ -165,7 +165,7 @@ def test_what_is_restored_is_what_was_backed_up(data: DataDir, file: Path, tmp_p
         "dataDir": str(new.root),
         "time": "2023-11-14T22:13:20.0000000Z",
         "replaced": None,
-        "schema": 1,
+        "schema": SCHEMA,
         "revision": 1,
         "pools": 1,
         "jobs": 1,
