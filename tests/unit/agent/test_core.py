@@ -793,6 +793,13 @@ def test_a_new_task_of_the_same_name_waits_for_the_directory() -> None:
     assert spawned(told(events.Exited(KEY, 143))) == [6]
 
 
+def test_a_run_that_joins_has_the_slots_of_the_one_it_joins() -> None:
+    told = given_up(order(5, slots=0))
+    assert spawned(told(order(6, task_id="u", gang=gang(), lingers=True))) == [6]
+    told(events.Coordinated(RunKey(6, 1)))
+    assert spawned(told(order(7, task_id="u", gang=gang(), joins=True))) == [7]
+
+
 def test_what_the_server_counts_itself_keeps_nothing_waiting() -> None:
     told = Told()
     told(order(5))
@@ -837,3 +844,12 @@ def test_what_is_older_than_all_that_is_known_is_not_given_back() -> None:
     told(order(5, 3))
     told(ReturnTask(node_no=1, task_no=5, attempt=2))
     assert (told.end().lost, told.end().returned) == (True, False)
+
+
+def test_what_one_server_asked_for_is_not_told_or_done_to_another() -> None:
+    told = Told()
+    told(Welcome(server="s", nodes=(1,), attempts=()))
+    told(DropNode(node_no=1))
+    told(node())
+    told(Welcome(server="other", nodes=(), attempts=()))
+    assert told(events.NodeCleared(1)) == []

@@ -43,6 +43,12 @@ DAEMON = (
     "open('pid', 'w').write(str(os.getpid()))\n"
     "time.sleep(600)\n"
 )
+POLITE = DAEMON.replace(
+    "open(",
+    "import signal\n"
+    "signal.signal(signal.SIGTERM, lambda *_: (open('asked', 'w').close(), os._exit(0)))\n"
+    "open(",
+)
 STUBBORN = DAEMON.replace(
     "os.environ.clear()", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 )
@@ -110,6 +116,18 @@ def test_what_a_coordination_command_leaves_stays_until_it_is_killed(
         assert not runs(pid)
 
     play(scene)
+
+
+def test_what_lingers_is_asked_to_end_wherever_it_went(play: Play) -> None:
+    async def scene(server: Any, host: Any) -> None:
+        await server.node()
+        await coordinate(server, python(host.directory, POLITE))
+        await content(host.task("mi") / "wd/pid")
+        await server.send(kill(1))
+        await server.ended(1)
+        assert (host.task("mi") / "wd/asked").exists()
+
+    play(scene, kill_grace_s=10.0)
 
 
 def test_a_coordination_command_that_fails_leaves_nothing(play: Play) -> None:
@@ -239,13 +257,14 @@ def test_a_restarted_host_ends_what_lingered(play: Play) -> None:
 def test_a_host_that_stops_ends_what_lingers(play: Play) -> None:
     async def scene(server: Any, host: Any) -> None:
         await server.node()
-        await coordinate(server, python(host.directory, DAEMON))
+        await coordinate(server, python(host.directory, POLITE))
         pid = int(await content(host.task("mi") / "wd/pid"))
         host.process.terminate()
-        assert await host.exit(within_s=3.0) == 0
+        assert await host.exit(within_s=8.0) == 0
         assert not runs(pid)
+        assert (host.task("mi") / "wd/asked").exists()
 
-    play(scene)
+    play(scene, stop_grace_s=5.0)
 
 
 def test_preparation_takes_no_slot_and_is_named_to_the_tasks(play: Play) -> None:
