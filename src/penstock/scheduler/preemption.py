@@ -61,11 +61,17 @@ class Preemption:
         """Note whether the tasks of a job may be preempted."""
         if job.preemptible and job.job_no not in self.preemptible:
             self.preemptible[job.job_no] = job
-            for placement in list(self.running.values()):
-                if placement.job_no == job.job_no and placement.task_no not in self._going:
-                    self.began(placement)
+            self._list_anew()
         elif not job.preemptible and job.job_no in self.preemptible:
             self.drop_job(job.job_no)
+
+    def _list_anew(self) -> None:
+        """List what runs of preemptible jobs, in the order in which it began."""
+        self._begun.clear()
+        self._on.clear()
+        for placement in self.running.values():
+            if placement.job_no in self.preemptible and placement.task_no not in self._going:
+                self.began(placement)
 
     def drop_job(self, job_no: int) -> None:
         self.preemptible.pop(job_no, None)
@@ -217,7 +223,7 @@ class Preemption:
     def upcoming(self) -> FreeNodes:
         """The slots of nodes on which tasks make room, as they will be then."""
         soon = FreeNodes()
-        for node_no, going in self._going_on.items():
+        for node_no, going in sorted(self._going_on.items()):
             if node_no in self._room.nodes:
                 soon.open(node_no, self._room.nodes.free(node_no) + sum(going.values()))
         return soon

@@ -57,7 +57,7 @@ class PoolQueue:
         self._knowing: dict[int, dict[int, None]] = {}  # by node: jobs to which it is not like any
         self._asleep: dict[int, dict[int, None]] = {}  # by node: jobs that found no room on it
         self._aside: list[WaitingJob] = []  # found no node that they may use, in this pass
-        self._released = False  # nodes that were held are not any more, in this pass
+        self._anew = False  # what fits now has to be looked at again, in this pass
         self._all_placed = False  # as much as could be
 
     # --- nodes -------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ class PoolQueue:
             return
         before = self._possible
         self._possible = {key: self._are_enough(key) for key in self._wishes.kinds()}
-        for key, possible in self._possible.items():
+        for key, possible in list(self._possible.items()):
             if key[1].first and before.get(key) != possible:
                 for job_no in sorted(self._wishes.of_kind(key)):
                     if job_no in self.jobs:
@@ -360,11 +360,11 @@ class PoolQueue:
     def place(self, limit: int) -> list[Placement]:
         """Give up to `limit` waiting tasks their nodes. Cost: O(log jobs) each."""
         placed: list[Placement] = []
-        self._released = True
-        while self._released:
-            self._released = False
+        self._anew = True
+        while self._anew:
+            self._anew = False
             for nodes in (self.nodes, self.soon):
-                while not (nodes is self.soon and self._released) and len(placed) < limit:
+                while not (nodes is self.soon and self._anew) and len(placed) < limit:
                     placement = self._place_on(nodes)
                     if placement is None:
                         break
@@ -435,6 +435,8 @@ class PoolQueue:
                 return None
             if self._reserved is not None and spot[2] in self._reserved.held:
                 self._reserved.changed = True
+            if not now and len(self._wishes):
+                self._anew = True  # with this task gone, one with a demand may be the first
             return self._give(job, spot, ahead=not now)
 
     def _review(self) -> None:
@@ -542,14 +544,12 @@ class PoolQueue:
 
         Each is named once, and counted as making room until its `ended`.
         """
-        preemption, reserved = self._preemption, self._reserved
-        low = preemption.lowest()
-        if not self._all_placed or (low is None and not (reserved and reserved.demand.displaces)):
+        if not self._all_placed:
             return []
         self._review()
-        reserved = self._reserved
+        reserved, preemption = self._reserved, self._preemption
         found = preemption.for_reservation(reserved) if reserved is not None else []
-        first = self._turns.next(ANY_ROOM)
+        low, first = preemption.lowest(), self._turns.next(ANY_ROOM)
         if low is None or first is None or first.priority <= low:
             return found
         waiting = [job for job in self.jobs.values() if job.entry and job.priority > low]
@@ -676,7 +676,7 @@ class PoolQueue:
         reserved.job.reserved = 0
         if reserved.job.job_no in self.jobs:
             self._enter(reserved.job, fresh=False)
-        self._released = True
+        self._anew = True
         self._bring_back()
 
     def _served(self, job: WaitingJob, demand: Demand) -> None:

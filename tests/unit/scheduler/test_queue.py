@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+from random import Random
+
+import pytest
+
 from penstock.scheduler.nodes import Fill, FreeNodes
 from penstock.scheduler.queue import PoolQueue
 
@@ -165,3 +170,62 @@ def test_what_leaves_and_comes_back_many_times_goes_to_the_end_each_time() -> No
         made.ended(1, placed.node_no, 1, task_no=placed.task_no)
     assert found == [*range(100, 200), *range(100)]
     assert made.place(1) == []
+
+
+def test_two_equal_jobs_share_within_a_tenth_at_every_hundred_ends() -> None:
+    made = queue(2, nodes=4)
+    random = Random(1)
+    for job in (1, 2):
+        made.put_job(job, 0, -1, open_=True)
+        made.add_many(job, range(job * 10_000, job * 10_000 + 1000), 1)
+    running = made.place(100)
+    ended = {1: 0, 2: 0}
+    for number in range(1, 2001):
+        placed = running.pop(random.randrange(len(running)))
+        ended[placed.job_no] += 1
+        made.ended(placed.job_no, placed.node_no, placed.slots, task_no=placed.task_no)
+        running += made.place(100)
+        if number % 100 == 0:
+            assert abs(ended[1] - ended[2]) <= number / 10
+    assert ended == {1: 1000, 2: 1000}
+
+
+def test_a_later_job_of_higher_priority_overtakes_at_once() -> None:
+    made = queue(2, nodes=4)
+    for job in (1, 2):
+        made.put_job(job, 0, -1, open_=True)
+        made.add_many(job, range(job * 1000, job * 1000 + 100), 1)
+    running = deque(made.place(100))
+    for _ in range(20):
+        placed = running.popleft()
+        made.ended(placed.job_no, placed.node_no, placed.slots, task_no=placed.task_no)
+        running += made.place(100)
+    made.put_job(3, 1, -1, open_=True)
+    made.add_many(3, range(3000, 3030), 1)
+    turns = []
+    for _ in range(40):
+        placed = running.popleft()
+        made.ended(placed.job_no, placed.node_no, placed.slots, task_no=placed.task_no)
+        (after,) = made.place(100)
+        running.append(after)
+        turns.append(after.job_no)
+    assert turns[:30] == [3] * 30
+    assert turns[30:].count(1) == turns[30:].count(2) == 5
+
+
+@pytest.mark.parametrize(
+    ("fill", "expected"),
+    [
+        (Fill.SPREAD, [0, 1, 2, 1, 0, 2, 1]),
+        (Fill.PACK, [0, 0, 1, 0, 1, 1, 2]),
+    ],
+)
+def test_tasks_of_different_sizes_are_laid_out_by_the_fill_type(
+    fill: Fill, expected: list[int]
+) -> None:
+    """Sizes 2, 1, 2, 1, 1, 1, 1 on three nodes of four slots."""
+    made = queue(4, nodes=3, fill=fill)
+    made.put_job(1, 0, -1, open_=True)
+    for number, slots in enumerate((2, 1, 2, 1, 1, 1, 1)):
+        made.add(1, number, slots)
+    assert [placed.node_no for placed in made.place(10)] == expected
