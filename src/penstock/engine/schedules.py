@@ -30,7 +30,7 @@ from penstock.domain.states import (
     ScheduleState,
     after,
 )
-from penstock.engine import auto_pools, jobs
+from penstock.engine import auto_pools, jobs, quotas
 from penstock.engine.state import LIVE_JOB_STATES
 from penstock.engine.turn import Turn
 from penstock.scheduler.recurrence import decide, due_again, first_due, plan_of
@@ -52,6 +52,7 @@ def add_schedule(turn: Turn, account: str, spec: JobScheduleSpec) -> ScheduleRec
         raise JobScheduleBeingDeleted if deleting else JobScheduleExists
     if turn.state.job(account, spec.id) is not None:
         raise JobWithSameIdExists
+    quotas.check_jobs(turn, turn.settings, account)
     schedule = ScheduleRecord(
         no=turn.new_no(),
         account=account,

@@ -14,6 +14,7 @@ from penstock.domain.records import JobRecord, PoolRecord
 from penstock.domain.refusals import (
     InvalidPropertyValue,
     OperationInvalidForCurrentState,
+    PoolQuotaReached,
     Refusal,
 )
 from penstock.domain.specs.common import ResourceFile
@@ -22,6 +23,7 @@ from penstock.domain.specs.pool import PoolTemplate, StartTask
 from penstock.domain.specs.schedule import JobSchedulePatch, JobScheduleSpec, Schedule
 from penstock.domain.states import JobState, PoolState, ScheduleState
 from penstock.engine import pools
+from penstock.engine.settings import Quotas
 from tests.records import ACCOUNT
 from tests.unit.engine.house import House, play
 
@@ -137,14 +139,10 @@ def test_a_pool_that_a_user_deleted_is_no_hindrance() -> None:
     play(scenario)
 
 
-class PoolQuotaReached(Refusal):
-    status, code, message = 409, "PoolQuotaReached", "The quota is reached."
-
-
 @pytest.mark.parametrize(
     ("refusal", "code"),
     [
-        (PoolQuotaReached(), "AutoPoolCreationFailedWithQuotaReached"),
+        (PoolQuotaReached(Quota=1), "AutoPoolCreationFailedWithQuotaReached"),
         (InvalidPropertyValue(PropertyName="vmSize"), "InvalidAutoPoolSettings"),
     ],
 )
@@ -173,6 +171,19 @@ def test_a_job_whose_pool_cannot_be_made_is_over(
             assert of_schedule.scheduling_error is not None, "each job tries anew"
 
     play(scenario)
+
+
+def test_the_quota_of_pools_is_one_of_auto_pools_too() -> None:
+    async def scenario(house: House) -> None:
+        first = await add(house)
+        second = await add(house, name="second")
+        assert first.scheduling_error is None
+        assert second.scheduling_error is not None
+        assert second.scheduling_error.code == "AutoPoolCreationFailedWithQuotaReached"
+        await end(house)
+        assert (await add(house, name="third")).scheduling_error is None
+
+    play(scenario, quotas=Quotas(pools=1))
 
 
 def test_settings_that_only_the_engine_can_refuse_end_the_job() -> None:

@@ -11,6 +11,7 @@ from penstock.domain.instants import MINUTE_US, Duration, etag_text, instant_tex
 from penstock.domain.queries import Query
 from penstock.domain.records import JobRecord, ScheduleRecord
 from penstock.domain.refusals import (
+    ActiveJobAndScheduleQuotaReached,
     ConditionNotMet,
     JobScheduleBeingDeleted,
     JobScheduleBeingTerminated,
@@ -24,9 +25,11 @@ from penstock.domain.refusals import (
 from penstock.domain.specs.common import TaskConstraints
 from penstock.domain.specs.job import JobPatch, JobTemplate, PoolInfo
 from penstock.domain.specs.schedule import JobSchedulePatch, JobScheduleSpec, Schedule
+from penstock.domain.specs.special import JobManagerTask
 from penstock.domain.states import JobState, ScheduleState
 from penstock.engine import schedules
 from penstock.engine.due import next_due_us
+from penstock.engine.settings import Quotas
 from penstock.messages import KillTask, RemoveJob, RunTask
 from tests.records import ACCOUNT, NOW_US
 from tests.unit.engine.house import KILLED, House, play
@@ -544,6 +547,37 @@ def test_a_timetable_keeps_little_more_than_counts() -> None:
         assert len(table._heap) <= 70
         await house.engine.delete_schedule(ACCOUNT, "s", ANY, force=True)
         assert table.next_us() is None
+
+    play(scenario)
+
+
+def test_a_quota_refuses_schedules_but_not_their_jobs() -> None:
+    async def scenario(house: House) -> None:
+        begin = Schedule(do_not_run_until=instant_text(NOW_US + HOUR_US))
+        await add(house, begin)
+        await house.job("job")
+        with pytest.raises(ActiveJobAndScheduleQuotaReached):
+            await add(house, begin, "more")
+        await walk(house, HOUR_S)
+        assert await ids(house) == {"s:job-1": "active"}
+        for name in ("job", "s:job-1"):
+            await house.engine.terminate_job(ACCOUNT, name, None, ANY, force=False)
+        await add(house, begin, "more")
+
+    play(scenario, quotas=Quotas(active_jobs=2))
+
+
+def test_a_job_manager_ends_each_job_and_lets_the_next_one_come() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool()
+        await add(house, job_manager_task=JobManagerTask(id="manager", command_line="true"))
+        for number in (1, 2, 3):
+            run = (await house.runs())["manager"]
+            assert run.job_id == f"s:job-{number}"
+            await house.host.end(run)
+            (*_, job) = await jobs_of(house)
+            assert (job.state, job.terminate_reason) == (JobState.COMPLETED, "JMComplete")
+            await walk(house, HOUR_S)
 
     play(scenario)
 
