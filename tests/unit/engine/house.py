@@ -237,6 +237,12 @@ class House:
         assert pool is not None
         return list(await self.store.list_nodes(pool.no, Query()))
 
+    async def told(self, name: str) -> list[RunTask]:
+        """The runs of a task that the host was told of since the last look, by node."""
+        await self.engine._submit(lambda _turn: None)
+        found = [run for run in self.host.take(RunTask) if run.task_id == name]
+        return sorted(found, key=lambda run: run.node_no)
+
     async def runs(self) -> dict[str, RunTask]:
         """The tasks that the host was told to run since the last look, by id."""
         await self.engine._submit(lambda _turn: None)
@@ -274,6 +280,14 @@ async def _memory_is_true(house: House) -> None:
     assert believed.schedules == rebuilt.schedules
     assert believed.timetable.next_us() == rebuilt.timetable.next_us()
     assert believed.chores == rebuilt.chores
+    assert believed.subtasks._all == rebuilt.subtasks._all
+    assert believed.job_nodes._all == rebuilt.job_nodes._all
+    assert believed.node_given == rebuilt.node_given
+    rebuilt.linked = believed.linked
+    for node in rebuilt.nodes.values():
+        rebuilt.open_or_close(node)
+    for key, queue in believed.queues.items():
+        assert queue.nodes._free == rebuilt.queue(key).nodes._free, "slots that are free"
     for job_no in believed.jobs:
         ours, theirs = believed.tallies[job_no], rebuilt.tallies[job_no]
         assert (ours.tasks, ours.slots) == (theirs.tasks, theirs.slots)
