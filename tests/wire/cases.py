@@ -272,6 +272,7 @@ OPERATIONS: dict[str, Case] = {
     ),
     "task-get-several": Case("GET", "/jobs/Special/tasks/Several", service=prepared_specially),
     "task-explain": Case("GET", "/jobs/Job/tasks/Waiting/explain"),
+    "job-explain": Case("GET", "/jobs/Job/explain?maxresults=100"),
     "task-files-list": Case("GET", f"{FILES}?recursive=true"),
     "task-file-get": Case("GET", f"{FILES}/wd%2Fout", headers={"ocp-range": "bytes=2-5"}),
     "task-file-head": Case("HEAD", f"{FILES}/stdout.txt"),

@@ -73,9 +73,13 @@ from penstock.engine.settings import EngineSettings
 from penstock.engine.state import State
 from penstock.engine.turn import Turn
 from penstock.messages import FileInfo
-from penstock.scheduler.reasons import Reason
+from penstock.scheduler.reasons import Code, Group, Reason, Summary, because
 from penstock.store.contract import Store
 from penstock.store.memory import MemoryStore
+
+NO_POOL = because(
+    Code.POOL_MISSING, "There is no pool 'pool'.", "Create it, or move the job.", pool="pool"
+)
 
 NOON_US = 1_704_110_400 * SECOND_US
 """2024-01-01T12:00:00Z, when the fake's time begins."""
@@ -716,7 +720,13 @@ class FakeService:
 
     async def why(self, account: str, job_id: str, task_id: str) -> Sequence[Reason]:
         self.heard.append((account, job_id, task_id))
-        return [Reason("PoolMissing", "There is no pool 'pool'.", "Create it, or move the job.")]
+        return [NO_POOL]
+
+    async def why_job(self, account: str, job_id: str, most: int) -> Summary:
+        job = await self.store.job(account, job_id)
+        if job is None:
+            raise JobNotFound
+        return Summary(job.id, job.state, 2000, min(most, 1000), [Group(NO_POOL, 1000, "Waiting")])
 
     # --- files
 

@@ -52,9 +52,9 @@ from penstock.engine.service import FileAnswer
 from penstock.engine.settings import EngineSettings
 from penstock.engine.state import State
 from penstock.engine.turn import Turn
-from penstock.engine.why import why
+from penstock.engine.why import why, why_job
 from penstock.messages import AskFile, Confirm, Heartbeat, Hello, Instruction, NumberedReport
-from penstock.scheduler.reasons import Reason
+from penstock.scheduler.reasons import Reason, Summary
 from penstock.store.contract import Store
 
 log = logging.getLogger("penstock.engine")
@@ -606,6 +606,10 @@ class Engine(Loop):
     async def why(self, account: str, job_id: str, task_id: str) -> Sequence[Reason]:
         """See `Service`."""
         return await self._wait_for(lambda t: why(t, account, job_id, task_id))
+
+    async def why_job(self, account: str, job_id: str, most: int) -> Summary:
+        """See `Service`."""
+        return await self._wait_for(lambda t: why_job(t, account, job_id, most))
 
     async def _do(self, decide: Callable[[Turn], T]) -> T:
         answer: T = await self._submit(decide)

@@ -28,7 +28,7 @@ from penstock.domain.specs.task import TaskSpec
 from penstock.engine.clock import EngineClock
 from penstock.engine.event_log import EventLog
 from penstock.messages import FileInfo
-from penstock.scheduler.reasons import Reason
+from penstock.scheduler.reasons import Reason, Summary
 from penstock.store.contract import Store
 
 
@@ -200,7 +200,10 @@ class Service(Protocol):
         """Make a failed task wait again, with a retry count of 0."""
 
     async def why(self, account: str, job_id: str, task_id: str) -> Sequence[Reason]:
-        """Say why a task does not run, the weightiest cause first; nothing if it does or did."""
+        """Say why a task does not run, the weightiest cause first; or that it does, or did."""
+
+    async def why_job(self, account: str, job_id: str, most: int) -> Summary:
+        """Say why those tasks of a job wait that have waited for longest, up to so many."""
 
     async def ask_file(
         self,

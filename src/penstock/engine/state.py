@@ -82,6 +82,10 @@ class Tally:
         return self.tasks[1]
 
     @property
+    def failed(self) -> int:
+        return self.tasks[3]
+
+    @property
     def all(self) -> int:
         return sum(self.tasks)
 
@@ -289,7 +293,7 @@ class State:
                 task.held or task.slots,
                 task_no=task.no,
                 others=tuple(nodes[1:]),
-                demand=self._demand(task),
+                demand=self.demand_of(task),
             )
 
     def _nodes_of(self, task: TaskRecord) -> list[int]:
@@ -479,12 +483,12 @@ class State:
             self._forget_waiting(task)
 
     def _wait(self, task: TaskRecord | WaitingTask) -> None:
-        demand = self._demand(task)
+        demand = self.demand_of(task)
         then = (task.slots, task.affinity, demand)
         if task.depends is None or self.books[task.job_no].add(task.no, task.depends, then):
             self.enqueue(task.job_no, task.no, task.slots, task.affinity, demand)
 
-    def _demand(self, task: TaskRecord | WaitingTask) -> Demand | None:
+    def demand_of(self, task: TaskRecord | WaitingTask) -> Demand | None:
         """What a task asks for beyond slots."""
         if task.instances:
             return Demand(nodes=task.instances, gang=True)
@@ -533,7 +537,7 @@ class State:
         book = self.books.get(task.job_no)
         if book is None or not book.remove(task.no):
             queue = self.queue_of(task.job_no)
-            queue.remove(task.job_no, task.no, task.slots, self._demand(task))
+            queue.remove(task.job_no, task.no, task.slots, self.demand_of(task))
 
     def _give(self, task: TaskRecord) -> None:
         self.job_given.setdefault(task.job_no, {})[task.no] = None

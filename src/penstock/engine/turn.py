@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from penstock.domain import changes as c
+from penstock.domain.queries import Compare, Query
 from penstock.domain.records import (
     Chore,
     EventRecord,
@@ -26,6 +27,7 @@ from penstock.domain.refusals import (
     PoolNotFound,
     TaskNotFound,
 )
+from penstock.domain.states import TaskResult
 from penstock.engine.changeset import ChangeSet
 from penstock.engine.events import events_of
 from penstock.engine.settings import EngineSettings
@@ -241,6 +243,14 @@ class Turn:
         )
         found = {part.no: part for part in (*stored, *self._changes.subtasks_of(task_no))}
         return [found[no] for no in sorted(found)]
+
+    async def failed_tasks(self, job: JobRecord, limit: int) -> list[TaskRecord]:
+        """Tasks of a job that failed, up to so many of those that are durable, as this turn has
+        them."""
+        failed = Compare("executionInfo/result", "eq", "failure")
+        found = await self._store.list_tasks(job.no, Query(filter=failed, limit=limit))
+        there = [self._current(*both)[0] for both in found if not self._changes.drops(both[0].no)]
+        return [task for task in there if task.result is TaskResult.FAILURE]
 
     async def existing(self, job: JobRecord, keys: Sequence[str]) -> set[str]:
         """Which of these keys the job has tasks for, as this turn has them."""

@@ -9,8 +9,11 @@ the same million move on when it is nearly over, and not a million times each.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
 
 from penstock.domain.records import key_of
 from penstock.domain.specs.task import Dependencies
@@ -32,6 +35,31 @@ def number_of(task_id: str) -> int | None:
 
 Then = tuple[Any, ...]
 """What its owner wants to know of a dependent when it is released."""
+
+
+MOST_SPANS: Final = 10
+FIRST_OF_SPAN: Final = 5
+"""What is told of ranges: of so many of them, and so many of the numbers of each."""
+
+
+class UnmetSpan(msgspec.Struct, frozen=True):
+    """A range of which some tasks have not succeeded."""
+
+    start: int
+    end: int
+    count: int
+    first: tuple[int, ...]  # of those, some
+
+
+class Unmet(msgspec.Struct, frozen=True):
+    """What a dependent still waits for."""
+
+    ids: tuple[str, ...]  # in lower case
+    spans: tuple[UnmetSpan, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.ids) + sum(span.count for span in self.spans)
 
 
 class _Wish:
@@ -95,6 +123,46 @@ class DependencyBook:
         """What a dependent waits for now: one of its unmet dependencies."""
         wish = self._wishes.get(task_no)
         return None if wish is None else wish.unmet
+
+    def unmet(self, task_no: int) -> Unmet | None:
+        """All that a dependent waits for now; None when it does not wait.
+
+        Cost: its list of ids, and for each range its blocks or all that there are.
+        """
+        wish = self._wishes.get(task_no)
+        if wish is None:
+            return None
+        ids = wish.wants.task_ids or []
+        keys = (key_of(name) for name in ids[wish.at :])
+        missing = (key for key in keys if not (self._has(key) or self._had(wish, key)))
+        spans = (wish.wants.task_id_ranges or [])[max(0, wish.at - len(ids)) :]
+        found = (self._unmet_span(wish, span.start, span.end) for span in spans)
+        return Unmet(
+            tuple(dict.fromkeys(missing)),
+            tuple(islice((span for span in found if span.count), MOST_SPANS)),
+        )
+
+    def _unmet_span(self, wish: _Wish, start: int, end: int) -> UnmetSpan:
+        had = sum(number not in self._numbers for number in self._once_in(wish, start, end))
+        count = end - start + 1 - self._numbers.count(start, end) - had
+        first: list[int] = []
+        at = self._numbers.first_missing(start, end) if count else None
+        while at is not None and len(first) < FIRST_OF_SPAN:
+            if not (had and self._had(wish, at)):
+                first.append(at)
+            at = self._numbers.first_missing(at + 1, end)
+        return UnmetSpan(start, end, count, tuple(first))
+
+    def _once_in(self, wish: _Wish, start: int, end: int) -> Iterator[int]:
+        """The numbers of a range that had ended well for a dependent."""
+        few = end - start < len(self._once)
+        for watched in range(start, end + 1) if few else self._once:
+            if isinstance(watched, int) and start <= watched <= end and self._had(wish, watched):
+                yield watched
+
+    def first(self, most: int) -> list[int]:
+        """The dependents that have waited for longest, up to so many."""
+        return list(islice(self._wishes, most))
 
     def satisfy(self, task_id: str) -> list[tuple[int, Then]]:
         """A task ended well: give the dependents that need wait no more, oldest first."""

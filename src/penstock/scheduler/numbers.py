@@ -53,6 +53,32 @@ class Numbers:
         else:
             del self._bits[block]
 
+    def count(self, start: int, end: int) -> int:
+        """How many numbers from `start` to `end` are in the set. Cost: blocks, of whichever of
+        the two has fewer."""
+        first, last = start >> BLOCK_BITS, end >> BLOCK_BITS
+        few = last - first < len(self._bits)
+        blocks = range(first, last + 1) if few else self._bits
+        return sum(
+            (self._bits.get(block, 0) & _within(block, start, end)).bit_count()
+            for block in blocks
+            if first <= block <= last
+        )
+
+    def first_missing(self, start: int, end: int) -> int | None:
+        """The least number from `start` to `end` that is not in the set; None if all are."""
+        number = start
+        while number <= end:
+            block = number >> BLOCK_BITS
+            full_to = self._full.end_of(block)
+            if full_to is None:
+                absent = ~self._bits.get(block, 0) & _within(block, number, end)
+                if absent:
+                    return (block << BLOCK_BITS) + (absent & -absent).bit_length() - 1
+                full_to = block
+            number = (full_to + 1) << BLOCK_BITS
+        return None
+
     def last_missing(self, start: int, end: int) -> int | None:
         """The greatest number from `start` to `end` that is not in the set; None if all are."""
         number = end
@@ -70,6 +96,14 @@ class Numbers:
         return None
 
 
+def _within(block: int, start: int, end: int) -> int:
+    """The bits of a block that stand for numbers from `start` to `end`."""
+    first = block << BLOCK_BITS
+    low = max(0, start - first)
+    high = min(_BLOCK - 1, end - first)
+    return (2 << high) - (1 << low) if low <= high else 0
+
+
 class _Intervals:
     """Disjoint intervals of whole numbers."""
 
@@ -83,6 +117,11 @@ class _Intervals:
         if index >= 0 and self._ends[self._starts[index]] >= number:
             return self._starts[index]
         return None
+
+    def end_of(self, number: int) -> int | None:
+        """The end of the interval that has `number`."""
+        start = self.start_of(number)
+        return None if start is None else self._ends[start]
 
     def add(self, number: int) -> None:
         """Add a number that is in none."""

@@ -278,6 +278,18 @@ class PoolQueue:
         if job.preemptible:
             self._preemption.began(placement)
 
+    # --- questions ---------------------------------------------------------------------------
+
+    @property
+    def holding(self) -> Reserved | None:
+        """For which task nodes are held, and which, as the last pass left it."""
+        return None if self._reserved is None else self._reserved.seen()
+
+    def may_use(self, job_no: int, node_no: int) -> bool:
+        """Whether an open node is kept for nothing of more weight than the job."""
+        rank = self._room.rank(node_no)
+        return rank is None or rank <= rank_of(self.jobs[job_no].priority)
+
     # --- turns -------------------------------------------------------------------------------
 
     def _enter(self, job: WaitingJob, *, fresh: bool) -> None:

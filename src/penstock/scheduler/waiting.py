@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from penstock.scheduler.demands import Demand
 
@@ -53,6 +54,16 @@ class Line:
         self._hidden += 1
         if self._hidden > FEW and self._hidden * 2 > len(self._tasks):
             self._tasks = deque(task for task in self._tasks if not self._is_void(task))
+
+    def tasks(self) -> Iterator[int]:
+        """All tasks in order; the line must not change meanwhile."""
+        void: dict[int, int] = {}
+        for task_no in self._tasks:
+            passed = void.get(task_no, 0)
+            if self._hidden and passed < self._gone.get(task_no, 0):
+                void[task_no] = passed + 1
+            else:
+                yield task_no
 
     def _is_void(self, task_no: int) -> bool:
         """Whether the next place of a task is void; asked once for each, in order."""
@@ -175,6 +186,19 @@ class WaitingJob:
                 del self.wishes[wish]
             else:
                 yield wish, head
+
+    def before(self, task_no: int, slots: int, demand: Demand | None, most: int) -> int:
+        """How many tasks are before one in its line; `most` where there are more."""
+        line = self.lines.get(slots) if demand is None else self.wishes.get((slots, demand))
+        for count, other in enumerate(islice(line.tasks(), most) if line is not None else ()):
+            if other == task_no:
+                return count
+        return 0 if line is None else min(most, len(line))
+
+    def first(self, most: int) -> list[int]:
+        """The tasks that came first, up to so many of each line."""
+        lines = (*self.lines.values(), *self.wishes.values())
+        return [task_no for line in lines for task_no in islice(line.tasks(), most)]
 
     @property
     def capped(self) -> bool:

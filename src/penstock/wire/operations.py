@@ -148,6 +148,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     _of("POST", f"{TASK}/reactivate", "Reactivate task", tasks.reactivate_task),
     _of("GET", f"{TASK}/subtasksinfo", "List subtasks", tasks.list_subtasks),
     _extension("GET", f"{TASK}/explain", "Explain task (an extension)", tasks.explain_task),
+    _extension("GET", f"{JOB}/explain", "Explain job (an extension)", tasks.explain_job),
     *_files(
         TASK,
         "task",

@@ -27,7 +27,7 @@ from penstock.wire.answers import (
 from penstock.wire.conditional import conditions
 from penstock.wire.jobs import job_of
 from penstock.wire.nodes import affinity_id
-from penstock.wire.paging import cut, query_of
+from penstock.wire.paging import cut, page_size, query_of
 from penstock.wire.request import Request
 from penstock.wire.shown import (
     check_expand,
@@ -187,6 +187,25 @@ async def explain_task(request: Request) -> Answer:
     job_id, task_id = request.ids
     reasons = await request.service.why(request.account, job_id, task_id)
     return many(request, "reasons", [msgspec.to_builtins(reason) for reason in reasons])
+
+
+async def explain_job(request: Request) -> Answer:
+    """GET /jobs/{job}/explain, which the protocol does not have: the first causes, counted."""
+    most = page_size(request)
+    summary = await request.service.why_job(request.account, request.ids[0], most)
+    groups = [
+        {**msgspec.to_builtins(group.reason), "count": group.count, "exampleTaskId": group.task_id}
+        for group in summary.groups
+    ]
+    body: Document = {
+        "odata.metadata": f"{request.base}/$metadata#jobreasons",
+        "jobId": summary.job_id,
+        "jobState": summary.job_state,
+        "waiting": summary.waiting,
+        "lookedAt": summary.looked_at,
+        "value": groups,
+    }
+    return Answer(200, {"Content-Type": JSON_TYPE}, encoded(body))
 
 
 def shown_task(request: Request, job: JobRecord, task: TaskRecord, spec: bytes) -> Document:
