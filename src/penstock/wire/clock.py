@@ -5,23 +5,27 @@ This is an extension, for those who try out schedules, retention and limits of t
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from penstock.domain.instants import Duration, instant_text
 from penstock.domain.refusals import ClockIsFixed
 from penstock.domain.specs.common import Spec
 from penstock.wire.answers import JSON_TYPE, Answer, encoded
-from penstock.wire.bodies import body_of, wrong
+from penstock.wire.bodies import body_of, missing, wrong
 from penstock.wire.request import Request
 
 MOST_DAYS: Final = 3650
 _MOST_US: Final = MOST_DAYS * 86_400 * 1_000_000
+_RANGE: Final = (
+    "must be a duration such as PT6H or P7D, longer than PT0S, and together with all advances"
+    f" before it P{MOST_DAYS}D at most"
+)
 
 
 class Advance(Spec, frozen=True, kw_only=True):
     """How far the clock is to be moved on."""
 
-    advance: Duration
+    advance: Any = None
 
 
 async def get_clock(request: Request) -> Answer:
@@ -31,21 +35,25 @@ async def get_clock(request: Request) -> Answer:
 
 async def advance_clock(request: Request) -> Answer:
     """POST /clock: answers when all is done that the time would have brought."""
-    wanted = body_of(Advance, await request.json_body())
+    wanted = body_of(Advance, await request.json_body(), optional=True).advance
     if not request.settings.emulator:
         raise ClockIsFixed
-    us = wanted.advance.micros
-    if us is None or not 0 < us <= _MOST_US:
-        raise _out_of_range(wanted.advance)
-    if not request.service.clock.may_advance(us, _MOST_US):
-        raise _out_of_range(wanted.advance)
+    if wanted is None:
+        raise missing("advance")
+    us = _micros(wanted)
+    if us is None or not request.service.clock.may_advance(us, _MOST_US):
+        raise wrong("advance", wanted, _RANGE)
     await request.service.clock.advance(us)
     return _shown(request)
 
 
-def _out_of_range(value: Duration) -> Exception:
-    reason = f"must be longer than PT0S, and P{MOST_DAYS}D at most with all advances before it"
-    return wrong("advance", str(value), reason)
+def _micros(wanted: object) -> int | None:
+    """The length of an advance; None for what is none."""
+    try:
+        us = Duration.parse(wanted).micros if isinstance(wanted, str) else None
+    except ValueError:
+        return None
+    return us if us is not None and us > 0 else None
 
 
 def _shown(request: Request) -> Answer:
