@@ -12,7 +12,7 @@ from penstock.domain import changes as c
 from penstock.domain.records import JobRecord, NodeRecord, TaskRecord
 from penstock.domain.specs.task import Dependencies
 from penstock.domain.states import JOB_MOVES, JobEvent, JobState, NodeEvent, NodeState, TaskState
-from penstock.engine import ends, jobs, links, nodes, orders, runs, why
+from penstock.engine import ends, jobs, links, losses, orders, runs, why
 from penstock.engine import engine as engine_module
 from penstock.engine.engine import Engine
 from penstock.engine.links import Link
@@ -72,7 +72,7 @@ def forgets_to_requeue() -> Bug:
         if node.state in (NodeState.IDLE, NodeState.RUNNING):
             move_node(turn, node, NodeEvent.LOST)
 
-    return mock.patch.object(nodes, "lose_node", lose_node)
+    return mock.patch.object(losses, "lose_node", lose_node)
 
 
 def ignores_the_attempt() -> Bug:
