@@ -107,9 +107,22 @@ class FreeNodes:
         if before is None:
             return
         free = self._free[node_no] = before - slots
-        if node_no not in self._hidden:
-            self._unlist(node_no, before)
-            self._list(node_no, free)
+        if node_no in self._hidden:
+            return
+        # What `_unlist` and `_list` do: this is called for each begin and end of a task.
+        buckets = self._buckets
+        bucket = buckets[before]
+        del bucket[node_no]
+        if not bucket:
+            del buckets[before]
+            if before > 0:
+                self._mask &= ~(1 << before)
+        after = buckets.get(free)
+        if after is None:
+            after = buckets[free] = OrderedDict()
+            if free > 0:
+                self._mask |= 1 << free
+        after[node_no] = None
 
     def choose(self, slots: int, fill: Fill) -> int | None:
         """The node for a task that needs `slots`, or None when none has room."""

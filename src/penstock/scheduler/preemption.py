@@ -85,10 +85,14 @@ class Preemption:
         for node_no in placement.nodes:
             self._on.setdefault(node_no, {})[placement.task_no] = None
 
-    def ended(self, task_no: int) -> None:
-        placement = self.running.pop(task_no, None)
-        if placement is None:
-            return
+    @property
+    def concerned(self) -> bool:
+        """Whether the end of a task may matter here."""
+        return bool(self._begun or self._going)
+
+    def ended(self, placement: Placement) -> None:
+        """Note that a task, which is out of `running`, is not there any more."""
+        task_no = placement.task_no
         if task_no in self._going:
             del self._going[task_no]
             for node_no in placement.nodes:

@@ -256,27 +256,26 @@ class PoolQueue:
         placement = Placement(job_no, task_no, node_no, slots, others=others, demand=demand)
         for held in placement.nodes:
             self._room.take(held, slots)
-        self._begin(job, placement)
+        self._running[placement.task_no] = placement
+        if job.preemptible:
+            self._preemption.began(placement)
 
     def ended(
         self, job_no: int, node_no: int, slots: int, *, task_no: int, others: tuple[int, ...] = ()
     ) -> None:
         """Count a task that runs no more; its slots are free on each of its nodes."""
-        self._room.give(node_no, slots)
+        self._room.take(node_no, -slots)
         for other in others:
-            self._room.give(other, slots)
-        self._preemption.ended(task_no)
+            self._room.take(other, -slots)
+        placement = self._running.pop(task_no, None)
+        if placement is not None and self._preemption.concerned:
+            self._preemption.ended(placement)
         job = self.jobs.get(job_no)
         if job is not None:
             was_capped = job.capped
             job.running -= 1
             if was_capped:
                 self._enter(job, fresh=False)
-
-    def _begin(self, job: WaitingJob, placement: Placement) -> None:
-        self._running[placement.task_no] = placement
-        if job.preemptible:
-            self._preemption.began(placement)
 
     # --- questions ---------------------------------------------------------------------------
 
@@ -350,10 +349,10 @@ class PoolQueue:
 
     def _review_wishes(self) -> None:
         """What nodes there are has changed."""
-        if not self._possible and not len(self._wishes):
+        if not (self._possible or self._wishes.heaps):
             return
         before = self._possible
-        self._possible = {key: self._are_enough(key) for key in self._wishes.kinds()}
+        self._possible = {key: self._are_enough(key) for key in list(self._wishes.heaps)}
         for key, possible in list(self._possible.items()):
             if key[1].first and before.get(key) != possible:
                 for job_no in sorted(self._wishes.of_kind(key)):
@@ -386,7 +385,7 @@ class PoolQueue:
         return placed
 
     def _place_on(self, nodes: FreeNodes) -> Placement | None:
-        if len(self._wishes) or self._room.kept or self._reserved is not None:
+        if self._wishes.heaps or self._room.kept or self._reserved is not None:
             return self._place_in_order(nodes)
         room = nodes.most
         job = self._turns.next(room) if room else None
@@ -407,11 +406,12 @@ class PoolQueue:
         else:
             node_no = nodes.choose(slots, self.fill if nodes is self.nodes else Fill.SPREAD)
         assert node_no is not None, "there was room, and now there is none"
-        return self._give(job, (task_no, slots, node_no), ahead=nodes is self.soon)
+        return self._give(job, task_no, slots, node_no, nodes is self.soon)
 
-    def _give(self, job: WaitingJob, spot: _Spot, *, ahead: bool) -> Placement:
+    def _give(
+        self, job: WaitingJob, task_no: int, slots: int, node_no: int, ahead: bool
+    ) -> Placement:
         """Let the first task of a line have its node."""
-        task_no, slots, node_no = spot
         job.lines[slots].pop()
         if job.hints:
             job.hints.pop(task_no, None)
@@ -422,7 +422,9 @@ class PoolQueue:
         job.served += slots
         self._enter(job, fresh=False)
         placement = Placement(job.job_no, task_no, node_no, slots, ahead)
-        self._begin(job, placement)
+        self._running[placement.task_no] = placement
+        if job.preemptible:
+            self._preemption.began(placement)
         return placement
 
     # --- placing where not all are alike -----------------------------------------------------
@@ -447,9 +449,9 @@ class PoolQueue:
                 return None
             if self._reserved is not None and spot[2] in self._reserved.held:
                 self._reserved.changed = True
-            if not now and len(self._wishes):
+            if not now and self._wishes.heaps:
                 self._anew = True  # with this task gone, one with a demand may be the first
-            return self._give(job, spot, ahead=not now)
+            return self._give(job, *spot, not now)
 
     def _review(self) -> None:
         """Let the reservation and the sleepers know what has changed."""
@@ -666,7 +668,9 @@ class PoolQueue:
             taken=held,
             demand=demand,
         )
-        self._begin(job, placement)
+        self._running[placement.task_no] = placement
+        if job.preemptible:
+            self._preemption.began(placement)
         return placement
 
     # --- the reservation ---------------------------------------------------------------------

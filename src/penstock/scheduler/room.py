@@ -48,16 +48,12 @@ class Room:
             self.soon.close(node_no)
 
     def take(self, node_no: int, slots: int) -> None:
-        """Use slots of a node."""
+        """Use slots of a node; a negative number gives them back."""
         self.nodes.take(node_no, slots)
         self.soon.take(node_no, slots)
         if self._rank and node_no in self._rank:
             self.kept[self._rank[node_no]].take(node_no, slots)
-
-    def give(self, node_no: int, slots: int) -> None:
-        """Give slots of a node back."""
-        self.take(node_no, -slots)
-        if self.watched:
+        if self.watched and slots < 0:
             self.improved[node_no] = None
 
     def _more(self, node_no: int) -> None:

@@ -58,14 +58,11 @@ class WishTurns:
 
     def __init__(self, jobs: Mapping[int, WaitingJob]) -> None:
         self._jobs = jobs
-        self._heaps: dict[WishKey, list[Entry]] = {}
-
-    def __len__(self) -> int:
-        return len(self._heaps)
+        self.heaps: dict[WishKey, list[Entry]] = {}  # by kind; empty where nobody wants more
 
     def push(self, key: WishKey, entry: Entry) -> None:
         """Give a job its place; the job has it in `wish_entries` already."""
-        heap = self._heaps.setdefault(key, [])
+        heap = self.heaps.setdefault(key, [])
         if len(heap) > 2 * len(self._jobs) + FEW:
             heap[:] = [other for other in set(heap) if self._counts(key, other)]
             heapify(heap)
@@ -73,21 +70,18 @@ class WishTurns:
 
     def tops(self) -> Iterator[tuple[WishKey, Entry]]:
         """The first of each kind."""
-        for key in list(self._heaps):
-            heap = self._heaps[key]
+        for key in list(self.heaps):
+            heap = self.heaps[key]
             while heap and not self._counts(key, heap[0]):
                 heappop(heap)
             if heap:
                 yield key, heap[0]
             else:
-                del self._heaps[key]
+                del self.heaps[key]
 
     def of_kind(self, key: WishKey) -> set[int]:
         """The numbers of all jobs that have, or had, such a wish."""
-        return {entry[2] for entry in self._heaps.get(key, ())}
-
-    def kinds(self) -> list[WishKey]:
-        return list(self._heaps)
+        return {entry[2] for entry in self.heaps.get(key, ())}
 
     def _counts(self, key: WishKey, entry: Entry) -> bool:
         job = self._jobs.get(entry[2])
