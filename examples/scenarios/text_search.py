@@ -55,7 +55,7 @@ def mapper(container: Container, number: int, lines: list[str]) -> BatchTaskCrea
     """Upload a piece; give the task that searches it. grep ends with 1 where it finds nothing."""
     piece = f"pieces/{number}.txt"
     given = container.put(piece, "".join(f"{line}\n" for line in lines).encode())
-    search = f"grep -E {shlex.quote(EXPRESSION)} {piece} > found.txt || test $? = 1"
+    search = f"grep -aE {shlex.quote(EXPRESSION)} {piece} > found.txt || test $? = 1"
     return BatchTaskCreateOptions(
         id=str(number),
         command_line=shell(search),
@@ -92,7 +92,7 @@ def main() -> None:
         ]
         batch.create_tasks(run, [reducer(container), *mappers])
         terminate = BatchAllTasksCompleteMode.TERMINATE_JOB
-        batch.update_job(run, BatchJobUpdateOptions(on_all_tasks_complete=terminate))
+        batch.update_job(run, BatchJobUpdateOptions(all_tasks_complete_mode=terminate))
 
         wait(lambda: batch.get_job(run).state == "completed", "the end of the job")
         info = batch.get_job(run).execution_info
