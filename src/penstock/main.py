@@ -1,4 +1,4 @@
-"""The command line: `penstock up`, `serve`, `agent`, `backup`, `restore`.
+"""The command line: `penstock up`, `serve`, `agent`, `backup`, `restore`, and what asks a server.
 
 Nothing heavy is imported before it is known what is wanted.
 """
@@ -17,13 +17,17 @@ from typing import Annotated, Any, Final, Protocol
 import typer
 
 from penstock import __version__
+from penstock.cli import clock, explain, node
+from penstock.cli import events as events_command
+from penstock.cli.options import EPILOG, PANEL
 from penstock.config import Config, ConfigRefused, read_file
 from penstock.launch.exits import CannotStart, Exit
 
 _EXITS = """
 Exit codes: 0 stopped as asked, 1 failed, 2 bad options or settings, 3 the data directory is in
 use by another server, 4 a port cannot be had, 5 storage cannot be had, 6 the database cannot be
-used, 7 the file is no backup that can be restored.
+used, 7 the file is no backup that can be restored. Of what asks a server: 0 done, 8 no server
+answers, 9 it refuses, 10 it failed.
 """
 
 app = typer.Typer(
@@ -271,6 +275,12 @@ def restore(
         with watching.shown("Restoring") as watch:
             made = launch.restore(file, root, _now_us(), watch, force=force)
         _tell(made, output)
+
+
+app.add_typer(clock.app, name="clock", rich_help_panel=PANEL)
+app.command(rich_help_panel=PANEL, epilog=EPILOG)(events_command.events)
+app.command(rich_help_panel=PANEL, epilog=EPILOG)(explain.explain)
+app.add_typer(node.app, name="node", rich_help_panel=PANEL)
 
 
 def _version(wanted: bool) -> None:

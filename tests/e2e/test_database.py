@@ -10,7 +10,7 @@ import pytest
 from azure.batch.models import BatchPoolResizeOptions
 from azure.core.exceptions import HttpResponseError
 
-from penstock.launch.accounts import DEVELOPMENT_NAME
+from penstock.domain.development import DEVELOPMENT_NAME
 from penstock.launch.exits import Exit
 from penstock.store.sqlite import SCHEMA
 from tests.e2e.harness import STOP_S, Penstock, environment

@@ -11,14 +11,9 @@ from typing import Final
 import msgspec
 
 from penstock.config import Account
+from penstock.domain.development import DEVELOPMENT_KEY, DEVELOPMENT_NAME
 from penstock.launch.exits import CannotStart, Exit
 from penstock.launch.files import secret
-
-DEVELOPMENT_NAME: Final = "devbatchaccount1"
-DEVELOPMENT_KEY: Final = (
-    "UGVuc3RvY2sgZGV2ZWxvcG1lbnQga2V5OiBwdWJsaXNoZWQsIHNvIGl0IHByb3RlY3RzIG5vdGhpbmcuLi4uLg=="
-)
-"""Known to everybody, as Azurite's is: it keeps programs simple, and protects nothing."""
 
 _SHORTEST_KEY: Final = 16  # bytes
 

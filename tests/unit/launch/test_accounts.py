@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.config import Account
+from penstock.domain.development import DEVELOPMENT_KEY
 from penstock.launch import accounts
 from penstock.launch.exits import CannotStart
 
@@ -26,7 +27,7 @@ def test_the_development_account_is_fixed() -> None:
 @pytest.mark.parametrize(
     ("key", "reason"),
     [
-        (accounts.DEVELOPMENT_KEY, "published development key"),
+        (DEVELOPMENT_KEY, "published development key"),
         ("not base64!", "not base64"),
         ("QUJD", "fewer than 16 bytes"),
     ],
