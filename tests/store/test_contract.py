@@ -393,6 +393,22 @@ def test_filters_select(backend: Backend) -> None:
     backend.use(scenario)
 
 
+def test_the_oldest_that_wait(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        tasks = [
+            a_task(no=8, name="young"),
+            a_task(no=4, name="runs", state=TaskState.RUNNING),
+            a_task(no=5, name="old"),
+            a_task(no=6, name="ahead", ahead=True),
+            a_task(no=7, name="over", state=TaskState.COMPLETED),
+        ]
+        await put(store, c.PutJob(a_job()), *(c.AddTask(task, b"") for task in tasks))
+        assert [task.id for task in await store.oldest_waiting(5)] == ["old", "young"]
+        assert [task.id for task in await store.oldest_waiting(1)] == ["old"]
+
+    backend.use(scenario)
+
+
 def test_files_due_are_the_oldest_first(backend: Backend) -> None:
     async def scenario(store: Store) -> None:
         tasks = [

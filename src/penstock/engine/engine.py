@@ -32,6 +32,7 @@ from penstock.domain.unreadable import Unreadable
 from penstock.engine import (
     jobs,
     links,
+    lives,
     node_work,
     pools,
     preemption,
@@ -87,6 +88,7 @@ class Engine(Loop):
         self._greeted: dict[str, Link] = {}  # connected in a turn that is not yet committed
         self._silent_since_us: dict[str, int] = {}  # by a clock that nobody sets
         self._arrival = asyncio.Event()  # set, and replaced, when a host connects
+        self._lives = lives.Lives()
         self._waiters: dict[int, list[asyncio.Future[int | None]]] = {}  # by task or chore
         self._keepers = retention.Looks()
         self._chance_us: int | None = None  # until when low-priority nodes were left to chance
@@ -202,7 +204,7 @@ class Engine(Loop):
             self._silent_since_us[host] += passed_us
 
     async def sweep(self) -> bool:
-        """Let go what has been kept for long enough. Returns when that is decided.
+        """Let go, or end, what has lasted for long enough. Returns when that is decided.
 
         True says that there may be more.
         """
@@ -214,7 +216,8 @@ class Engine(Loop):
         if before_no is not None:
             await self._submit(lambda turn: turn.put(c.TrimEvents(before_no)))
             self.events.trimmed(before_no)
-        return len(due) == FILES_IN_SWEEP
+        ended = await self._look_at_lives()
+        return ended or len(due) == FILES_IN_SWEEP
 
     async def _look_at_kept_data(self) -> None:
         """Let nodes go on that waited for their tasks' files, where the time of all is over."""
@@ -227,6 +230,17 @@ class Engine(Loop):
         over = self._keepers.looked(due, until, self._now_us())
         if over:
             await self._do(lambda turn: retention.over(turn, over))
+
+    async def _look_at_lives(self) -> bool:
+        """End tasks that have waited for longer than any may; True when there may be more."""
+        if not self._lives.is_due(self._now_us()):
+            return False
+        oldest = await self.store.oldest_waiting(lives.LOOKED_AT)
+        over = lives.over(oldest, self._now_us())
+        if over:
+            await self._wait_for(partial(lives.end, numbers=over))
+        self._lives.looked(oldest, self._now_us())
+        return self._lives.is_due(self._now_us())
 
     def _something_due(self) -> bool:
         now_us, state = self._now_us(), self._state

@@ -135,6 +135,9 @@ class Store(Protocol):
     async def files_due(self, now_us: int, limit: int) -> Sequence[TaskRecord]:
         """Completed tasks whose directories are due for removal, longest due first."""
 
+    async def oldest_waiting(self, limit: int) -> Sequence[TaskRecord]:
+        """Active tasks that no node has, of jobs that were dropped too, oldest first."""
+
     async def subtasks(self, task_no: int) -> Sequence[SubtaskRecord]:
         """Give the parts of a multi-instance task, in the order in which they were made."""
 

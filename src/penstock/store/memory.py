@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 from penstock.domain import changes as c
@@ -251,6 +252,12 @@ class MemoryStore:
             if task.files_until_us is not None and task.files_until_us <= now_us
         ]
         return [task for _, _, task in sorted(due)[:limit]]
+
+    async def oldest_waiting(self, limit: int) -> Sequence[TaskRecord]:
+        """See `Store.oldest_waiting`."""
+        tasks = sorted(self.tasks.values(), key=lambda task: task.no)
+        waiting = (task for task in tasks if task.state is TaskState.ACTIVE and not task.ahead)
+        return list(islice(waiting, limit))
 
     async def subtasks(self, task_no: int) -> Sequence[SubtaskRecord]:
         """See `Store.subtasks`."""

@@ -447,6 +447,14 @@ class SqliteStore:
         return [task_of(row) for row in rows]
 
     @answered
+    async def oldest_waiting(self, limit: int) -> Sequence[TaskRecord]:
+        """See `Store.oldest_waiting`."""
+        rows = self._read.execute(
+            f"SELECT {_TASK} FROM task WHERE state = 0 AND ahead = 0 ORDER BY no LIMIT ?", (limit,)
+        )
+        return [task_of(row) for row in rows]
+
+    @answered
     async def subtasks(self, task_no: int) -> Sequence[SubtaskRecord]:
         """See `Store.subtasks`."""
         return [record(SubtaskRecord, row[0]) for row in self._rows("subtasks", task_no)]
