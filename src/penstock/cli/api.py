@@ -60,15 +60,6 @@ class Api:
         """Likewise; a `patient` one waits for as long as it takes."""
         return self._ask("POST", path, {}, body, patient=patient)
 
-    def pages(self, path: str, **query: str | int) -> Iterator[dict[str, Any]]:
-        """The items of a list, however many pages it has."""
-        token: str | None = ""
-        while token is not None:
-            page = decoded(self.get(path, **query, **({"$skiptoken": token} if token else {})))
-            yield from page["value"]
-            link = page.get("odata.nextLink")
-            token = httpx.URL(link).params.get("$skiptoken") if link else None
-
     def _ask(
         self,
         method: str,

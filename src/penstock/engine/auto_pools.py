@@ -52,7 +52,7 @@ def make(
             return shared.id
     spec = _pool_spec(wanted.pool, _new_id(turn, wanted.auto_pool_id_prefix))
     try:
-        return pools.add_pool(turn, turn.settings, account, spec).id
+        return pools.add_pool(turn, turn.settings, account, spec, auto=True).id
     except Refusal as refusal:
         return _why_not(refusal)
 

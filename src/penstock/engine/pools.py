@@ -27,7 +27,9 @@ from penstock.engine.storage import need_storage
 from penstock.engine.turn import Turn
 
 
-def add_pool(turn: Turn, settings: EngineSettings, account: str, spec: PoolSpec) -> PoolRecord:
+def add_pool(
+    turn: Turn, settings: EngineSettings, account: str, spec: PoolSpec, *, auto: bool = False
+) -> PoolRecord:
     """Create a pool; one with targets begins to grow at once."""
     found = turn.state.pool(account, spec.id)
     if found is not None:
@@ -44,6 +46,7 @@ def add_pool(turn: Turn, settings: EngineSettings, account: str, spec: PoolSpec)
         allocation_us=turn.now_us,
         created_us=turn.now_us,
         modified_us=turn.now_us,
+        auto=auto,
     )
     turn.put(c.PutPool(pool))
     if (spec.target_dedicated_nodes or 0) + (spec.target_low_priority_nodes or 0):

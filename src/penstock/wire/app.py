@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -253,6 +253,7 @@ async def _send_live(request: Request, stream: Stream, send: Send) -> None:
             await asyncio.wait({coming, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not coming.done():
                 coming.cancel()
+                await asyncio.wait({coming})
                 return
             chunk = coming.result()
             if chunk is None:
@@ -264,6 +265,8 @@ async def _send_live(request: Request, stream: Stream, send: Send) -> None:
         return
     finally:
         gone.cancel()
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()
     await send({"type": "http.response.body", "body": b""})
 
 

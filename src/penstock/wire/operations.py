@@ -89,7 +89,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         nodes.disable_scheduling,
     ),
     _of("POST", f"{NODE}/enablescheduling", "Enable node scheduling", nodes.enable_scheduling),
-    _of("POST", f"{NODE}/preempt", "Preempt node (an extension)", nodes.preempt_node),
+    _extension("POST", f"{NODE}/preempt", "Preempt node (an extension)", nodes.preempt_node),
     _of("GET", f"{NODE}/remoteloginsettings", "Get node remote login settings"),
     Operation("GET", f"{NODE}/rdp", "Get node remote desktop file", until=_OLDEST),
     _of("POST", f"{NODE}/uploadbatchservicelogs", "Upload node logs"),

@@ -11,7 +11,6 @@ import pytest
 
 from penstock.cli.api import Api, refusal
 from penstock.cli.exits import Exit, GaveUp
-from penstock.cli.explain import grouped
 from penstock.cli.lengths import length
 from penstock.cli.place import Wanted, find
 from penstock.cli.signing import authorization
@@ -149,17 +148,3 @@ def test_refusals_are_told(status: int, body: Any, code: Exit, says: str) -> Non
     assert reason.code is code
     assert says in str(reason)
     assert "RequestId" not in str(reason)
-
-
-def test_causes_of_many_tasks_are_told_once_each() -> None:
-    full = {"code": "SlotsTaken", "message": "full", "remedy": "wait"}
-    blocked = {"code": "DependencyFailed", "message": "by x", "remedy": "reactivate x"}
-    off = {"code": "JobDisabled", "message": "off", "remedy": "enable"}
-    asked = [("a", [full]), *((name, [blocked, full]) for name in "bcdef"), ("g", []), ("h", [off])]
-    causes = grouped(asked)
-    assert [(it.code, it.tasks, it.first) for it in causes] == [
-        ("DependencyFailed", 5, 5),
-        ("SlotsTaken", 6, 1),
-        ("JobDisabled", 1, 1),
-    ]
-    assert causes[0].examples == ["b", "c", "d"]
