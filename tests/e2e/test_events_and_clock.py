@@ -305,6 +305,35 @@ def test_the_clock_from_the_command_line(own: Penstock) -> None:
     assert "P3650D at most" in refused.stderr
 
 
+def test_a_preempted_node_returns_when_its_time_has_come(own: Penstock) -> None:
+    client = own.client()
+    options = pool_options("pool", nodes=0)
+    options.target_low_priority_nodes = 1
+    client.create_pool(options)
+
+    def state() -> str | None:
+        return next((node.state for node in client.list_nodes("pool")), None)
+
+    eventually(lambda: state() == "idle", 20, "an idle node")
+    (node,) = client.list_nodes("pool")
+    where = ("--ready-file", str(own.ready_file))
+    assert command("node", "preempt", "pool", str(node.id), *where).returncode == 0
+    eventually(lambda: state() == "preempted", 20, "its end")
+    assert advance(own, "P1D").status_code == 200
+    eventually(lambda: state() == "idle", 20, "its return")
+    with Wire.to(own.ready) as wire:
+        states = [
+            event["body"]["state"]
+            for event in all_events(wire)
+            if event["name"] == "NodeStateChangeEvent"
+        ]
+    expected = ["creating", "starting", "idle", "preempted", "creating", "starting", "idle"]
+    assert states == expected
+    lost = command("node", "preempt", "pool", "none", *where)
+    assert lost.returncode == 9
+    assert "NodeNotFound" in lost.stderr
+
+
 def test_a_server_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:
     for words in (("clock",), ("events",), ("explain", "job"), ("node", "preempt", "p", "n")):
         done = command(*words, "--endpoint", "http://127.0.0.1:9")

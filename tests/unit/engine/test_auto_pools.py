@@ -149,7 +149,7 @@ def test_a_pool_that_a_user_deleted_is_no_hindrance() -> None:
 def test_a_job_whose_pool_cannot_be_made_is_over(
     refusal: Refusal, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise refusal
 
     monkeypatch.setattr(pools, "add_pool", refuse)

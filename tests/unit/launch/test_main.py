@@ -38,6 +38,25 @@ def test_help_names_each_option_in_plain_text(command: str) -> None:
     assert "--config" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "words", [("clock",), ("clock", "advance"), ("events",), ("explain",), ("node", "preempt")]
+)
+def test_help_of_what_asks_a_server_says_where_it_is_and_how_it_ends(
+    words: tuple[str, ...],
+) -> None:
+    done = penstock(*words, "--help")
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+    for part in ("--endpoint", "--ready-file", "AZURE_BATCH_ENDPOINT", "Exit codes: 0 done"):
+        assert part in done.stdout
+
+
+def test_options_of_the_server_are_not_lost_in_the_middle_of_a_command() -> None:
+    done = penstock("clock", "--endpoint", "http://127.0.0.1:9", "advance", "1h")
+    assert done.returncode == 2
+    assert "behind the last word" in done.stderr
+
+
 def test_the_first_help_says_where_to_start_and_what_exit_codes_mean() -> None:
     said = penstock("--help").stdout
     assert "penstock up" in said
