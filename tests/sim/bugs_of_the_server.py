@@ -24,7 +24,8 @@ from penstock.engine.turn import Turn
 from penstock.messages import Instruction, RunTask, TaskEnded
 from penstock.scheduler.dependencies import DependencyBook, Then
 from penstock.scheduler.queue import PoolQueue, WaitingJob
-from penstock.scheduler.reasons import Facts, Reason, reasons
+from penstock.scheduler.queue_reasons import at_last
+from penstock.scheduler.reasons import Reason
 from tests.sim.disk import Disk
 
 Bug = AbstractContextManager[Any]
@@ -212,19 +213,15 @@ def completes_a_job_at_once() -> Bug:
 def blames_the_queue() -> Bug:
     """Whatever a task waits for, it is told that others are before it."""
 
-    def told(facts: Facts) -> list[Reason]:
-        return [Reason("WaitsItsTurn", "Others are before it.", "Wait.")]
+    async def told(self: why.Explainer, task: TaskRecord) -> list[Reason]:
+        return [at_last()]
 
-    return mock.patch.object(why, "reasons", told)
+    return mock.patch.object(why.Explainer, "_of_waiting", told)
 
 
 def knows_no_reason() -> Bug:
-    """A task that waits for others is told nothing."""
-
-    def told(facts: Facts) -> list[Reason]:
-        return [reason for reason in reasons(facts) if not reason.code.startswith("Dependency")]
-
-    return mock.patch.object(why, "reasons", told)
+    """A task that waits for others is told nothing of them."""
+    return mock.patch.object(why, "of_dependencies", return_value=())
 
 
 def never_calls_back() -> Bug:

@@ -11,6 +11,7 @@ from penstock.domain.records import TaskRecord, key_of
 from penstock.domain.states import JobState, NodeState, TaskResult, TaskState
 from penstock.engine.turn import Turn
 from penstock.engine.why import why
+from penstock.scheduler.reasons import Code
 from tests.sim.faults import Faults
 from tests.sim.invariants import Broken, Invariant
 from tests.sim.users import ACCOUNTS, KINDS, JobUser, PoolUser
@@ -27,7 +28,15 @@ GONE_S: Final = 300.0
 """From the last deletion until nothing may be left anywhere."""
 
 _STUCK_FOR_GOOD: Final = frozenset(
-    {"DependencyFailed", "DependencyMissing", "DependencyUnfinished", "JobEnding"}
+    {
+        Code.DEPENDENCY_FAILED,
+        Code.DEPENDENCY_BLOCKED,
+        Code.DEPENDENCY_CIRCLE,
+        Code.DEPENDENCY_MISSING,
+        Code.DEPENDENCY_UNFINISHED,
+        Code.JOB_ENDING,
+        Code.JOB_COMPLETED,
+    }
 )
 
 

@@ -26,7 +26,8 @@ async def standing(
     holding = queue.holding
     is_mine = holding is not None and holding.task_no == task.no
     held = None if holding is None else await _holding(turn, holding)
-    open_ = [node for node in usable if queue.may_use(job.no, node.no)]
+    its_own = set(holding.held) if holding is not None and is_mine else ()
+    open_ = [node for node in usable if node.no in its_own or queue.may_use(job.no, node.no)]
     whole = demand is not None and demand.is_whole
     higher, equal = _rivals(queue, mine)
     return Standing(
@@ -36,7 +37,13 @@ async def standing(
         usable=len(usable),
         idle=sum(queue.nodes.free(node.no) >= node.slots for node in open_),
         wants_nodes=demand.nodes if demand is not None and whole else 0,
-        best=_best(turn, queue, open_, task.slots, whole=whole),
+        best=_best(
+            turn,
+            queue,
+            [node for node in open_ if node.no in its_own] or open_,
+            task.slots,
+            whole=whole,
+        ),
         fits=not whole and any(queue.nodes.free(node.no) >= task.slots for node in open_),
         fits_held=any(
             queue.nodes.free(node.no) >= (node.slots if whole else task.slots)

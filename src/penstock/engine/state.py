@@ -536,8 +536,10 @@ class State:
     def _forget_waiting(self, task: TaskRecord) -> None:
         book = self.books.get(task.job_no)
         if book is None or not book.remove(task.no):
-            queue = self.queue_of(task.job_no)
-            queue.remove(task.job_no, task.no, task.slots, self.demand_of(task))
+            demand, key = self.demand_of(task), queue_key(self.jobs[task.job_no])
+            self.queue(key).remove(task.job_no, task.no, task.slots, demand)
+            if demand is not None:  # nodes may have been held for it
+                self.hot[key] = None
 
     def _give(self, task: TaskRecord) -> None:
         self.job_given.setdefault(task.job_no, {})[task.no] = None

@@ -142,7 +142,12 @@ class Explainer:
         return found or [at_last()]
 
     def _quotas(self) -> list[CoreQuota]:
-        return []
+        account, cores = self._job.account, self._turn.state.roster.cores
+        quotas = self._turn.settings.quotas_of(account)
+        return [
+            CoreQuota("dedicated", quotas.dedicated_cores, cores[account, True]),
+            CoreQuota("low-priority", quotas.low_priority_cores, cores[account, False]),
+        ]
 
     def _of_fit(self, task: TaskRecord) -> list[Reason]:
         pool, demand = self._pool, self._turn.state.demand_of(task)

@@ -110,14 +110,21 @@ def at_last() -> Reason:
 
 def _held(standing: Standing, mine: Holding) -> Reason:
     rest = f": {_by(standing)}" if standing.best is not None else ""
+    if mine.wanted == 1:
+        message = f"It needs a node for itself, which is held for it and not free yet{rest}."
+    else:
+        message = (
+            f"{mine.held} of the {mine.wanted} nodes that it needs at once are held for it,"
+            f" {mine.free} of them free{rest}."
+        )
     return because(
         Code.NODES_HELD,
-        f"{mine.held} of the {counted(mine.wanted, 'node')} that it needs are held for it,"
-        f" {mine.free} of them free{rest}.",
-        "It starts when all of them are free.",
+        message,
+        "It starts when that many are free.",
         wanted=mine.wanted,
         held=mine.held,
         free=mine.free,
+        **_occupant(standing.best),
     )
 
 
