@@ -726,7 +726,7 @@ class FakeService:
         job = await self.store.job(account, job_id)
         if job is None:
             raise JobNotFound
-        return Summary(job.id, job.state, 2000, min(most, 1000), [Group(NO_POOL, 1000, "Waiting")])
+        return Summary(job.id, job.state, 2000, most, [Group(NO_POOL, most, "Waiting")])
 
     # --- files
 
