@@ -461,6 +461,14 @@ def test_nodes_tell_their_states_but_not_that_they_are_at_work() -> None:
     play(scenario)
 
 
+def test_a_node_that_goes_to_work_is_told_by_its_tasks() -> None:
+    before = (c.PutPool(a_pool()), c.PutNode(a_node(state=NodeState.STARTING)))
+    idle, works = c.PutNode(a_node()), c.PutNode(a_node(state=NodeState.RUNNING))
+    assert len(of_change(idle, *before)) == 1
+    assert of_change(works, *before, idle) == []
+    assert of_change(idle, *before, works) == []
+
+
 # --- jobs and schedules ----------------------------------------------------------------------
 
 
@@ -650,6 +658,21 @@ def test_accounts_see_their_own() -> None:
         assert other.next == mine.next, "nothing has to be looked at twice"
 
     play(scenario)
+
+
+def test_who_reads_an_empty_log_need_not_look_at_it_again() -> None:
+    async def story() -> None:
+        log = EventLog(House().store, 10)
+        await log.open(100)
+        page = await log.page(ACCOUNT, 0, 5)
+        assert (page.events, page.next) == ([], 99)
+        waiting = asyncio.create_task(log.wait(page.next, 5))
+        done, _ = await asyncio.wait({waiting}, timeout=0.02)
+        assert not done
+        log.close()
+        await waiting
+
+    asyncio.run(story())
 
 
 def test_pages_follow_each_other_without_gaps() -> None:
