@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.domain.specs.task import Dependencies, TaskIdRange
-from penstock.scheduler.dependencies import DependencyBook
+from penstock.scheduler.dependencies import DependencyBook, Then
 from penstock.scheduler.numbers import BLOCK_BITS, Numbers
 
 MOST = 5 << BLOCK_BITS
@@ -39,6 +39,14 @@ def met(wish: Dependencies, done: set[str]) -> bool:
     )
 
 
+def all_of(book: DependencyBook) -> list[tuple[int, Then]]:
+    """All that the book has to release, bit by bit."""
+    found = []
+    while book.may_release:
+        found += book.release(2)[0]
+    return found
+
+
 @settings(max_examples=400, deadline=None)
 @given(wishes=st.lists(WISHES, max_size=6), events=st.lists(NAMES, max_size=12))
 def test_a_task_is_released_when_all_it_wants_is_there_and_not_before(
@@ -52,7 +60,8 @@ def test_a_task_is_released_when_all_it_wants_is_there_and_not_before(
     assert all(met(wish, done) != (number in waiting) for number, wish in enumerate(wishes))
     for name in events:
         done.add(name)
-        released = {number for number, (then, _) in book.satisfy(name) if then == number}
+        book.satisfy(name)
+        released = {number for number, (then, _) in all_of(book) if then == number}
         assert released <= waiting
         waiting -= released
         for number, wish in enumerate(wishes):
@@ -86,7 +95,8 @@ def test_what_a_gone_task_has_released_stays_released(steps: list[tuple[str, Any
                 waiting.add(number)
         elif what == "ends":
             done.add(value)
-            waiting -= {no for no, _ in book.satisfy(value)}
+            book.satisfy(value)
+            waiting -= {no for no, _ in all_of(book)}
         elif what == "goes" and value in done:
             done.discard(value)
             once[value] = number
@@ -95,6 +105,50 @@ def test_what_a_gone_task_has_released_stays_released(steps: list[tuple[str, Any
         assert {no for no, wish in wishes.items() if not anew.add(no, wish, (1, None))} == waiting
         if what == "restart":
             book = anew
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(st.just("wish"), WISHES)
+        | st.tuples(st.sampled_from(("ends", "goes")), NAMES)
+        | st.tuples(st.sampled_from(("release", "leaves")), st.integers(0, 5)),
+        min_size=1,
+        max_size=16,
+    )
+)
+def test_what_is_released_late_is_released_all_the_same(steps: list[tuple[str, Any]]) -> None:
+    """Whatever happens before all that may go has gone, each goes once, and nobody is left."""
+    book, done, once = DependencyBook(), set[str](), dict[str, int]()
+    wishes: dict[int, Dependencies] = {}
+    waiting: set[int] = set()
+    for number, (what, value) in enumerate(steps):
+        if what == "wish":
+            wishes[number] = value
+            if not book.add(number, value, (1, None)):
+                waiting.add(number)
+        elif what == "ends":
+            done.add(value)
+            book.satisfy(value)
+        elif what == "goes" and value in done:
+            done.discard(value)
+            once[value] = number
+            book.unsatisfy(value, number)
+        elif what == "release":
+            released, _ = book.release(value)
+            assert {no for no, _ in released} <= waiting
+            waiting -= {no for no, _ in released}
+        elif what == "leaves":
+            assert book.remove(value) == (value in waiting)
+            waiting.discard(value)
+            wishes.pop(value, None)
+        anew = DependencyBook(done, once)
+        blocked = {no for no, wish in wishes.items() if not anew.add(no, wish, (1, None))}
+        assert blocked <= waiting
+        assert {no for no in waiting if book.unmet(no) is not None} == blocked
+    waiting -= {no for no, _ in all_of(book)}
+    assert waiting == blocked
+    assert len(book) == len(waiting)
 
 
 @settings(max_examples=300)

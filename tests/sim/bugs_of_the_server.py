@@ -100,12 +100,13 @@ def frees_slots_twice() -> Bug:
 
 def skips_a_dependent() -> Bug:
     """Of several dependents that a task releases the last is forgotten."""
-    satisfy = DependencyBook.satisfy
+    release = DependencyBook.release
 
-    def forgetful(self: DependencyBook, task_id: str) -> list[tuple[int, Then]]:
-        return satisfy(self, task_id)[:1]
+    def forgetful(self: DependencyBook, most: int) -> tuple[list[tuple[int, Then]], int]:
+        released, took = release(self, most)
+        return released[:1], took
 
-    return mock.patch.object(DependencyBook, "satisfy", forgetful)
+    return mock.patch.object(DependencyBook, "release", forgetful)
 
 
 def forgets_to_wake_the_queue() -> Bug:

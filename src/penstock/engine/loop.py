@@ -226,6 +226,7 @@ class Loop:
     async def _schedule(self, turn: Turn) -> None:
         state = self._state
         find_hosts(turn, self.settings)
+        state.release(self.settings.released_in_turn)
         left = self.settings.placements_in_turn
         while state.hot and left:
             key = next(iter(state.hot))
@@ -238,7 +239,7 @@ class Loop:
                 await runs.start(turn, placed)
             for victim in state.queue(key).victims():
                 runs.make_room(turn, victim.task_no)
-        if state.hot:
+        if state.hot or state.releasing:
             self._submit_later(nothing)
 
     def _sweep_dropped(self, turn: Turn) -> None:

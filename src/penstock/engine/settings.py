@@ -29,6 +29,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     most_waiting: int = 10_000  # commands in the queue; beyond it requests are ServerBusy
     weight_in_turn: int = 1_000  # tasks to add and reports to believe in one turn
     placements_in_turn: int = 1_000
+    released_in_turn: int = 5_000  # edges between tasks over which dependents move on
     swept_in_turn: int = 1_000  # tasks of dropped jobs that are removed
     events_kept: int = 200_000  # the newest events that the log keeps; 0: none are made
     most_file_asks: int = 256  # questions about files that wait for an answer

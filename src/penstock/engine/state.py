@@ -113,6 +113,7 @@ class State:
         self.chores: dict[int, Chore] = {}
         self.queues: dict[QueueKey, PoolQueue] = {}
         self.books: dict[int, DependencyBook] = {}
+        self.releasing: dict[int, None] = {}  # jobs with tasks that may have to wait no more
         self.dropped: dict[int, int] = {}  # jobs that are gone: their tasks still to be removed
         self.job_due_us: dict[int, int] = {}  # live jobs with a wall clock limit: when it ends them
         self.hot: dict[QueueKey, None] = {}  # queues in which something may be placed, in order
@@ -445,6 +446,7 @@ class State:
         self.timetable.drop_job(job)
         self.tallies.pop(no, None)
         self.books.pop(no, None)
+        self.releasing.pop(no, None)
         self.job_given.pop(no, None)
         self.job_due_us.pop(no, None)
         self.enabling.pop(no, None)
@@ -472,8 +474,21 @@ class State:
 
     def _release_dependents(self, task: TaskRecord) -> None:
         if task.satisfies and task.job_no in self.books:
-            for task_no, then in self.books[task.job_no].satisfy(task.id):
-                self.enqueue(task.job_no, task_no, *then)
+            self.books[task.job_no].satisfy(task.id)
+            self.releasing[task.job_no] = None
+
+    def release(self, most: int) -> None:
+        """Let tasks wait for nodes whose dependencies are met, over about so many edges."""
+        while self.releasing and most > 0:
+            job_no = next(iter(self.releasing))
+            del self.releasing[job_no]
+            book = self.books[job_no]
+            released, took = book.release(most)
+            most -= took
+            for task_no, then in released:
+                self.enqueue(job_no, task_no, *then)
+            if book.may_release:
+                self.releasing[job_no] = None
 
     def _drop_task(self, task: TaskRecord) -> None:
         self.tallies[task.job_no].count(task.state, task.slots, -1, failed=_failed(task))

@@ -5,10 +5,14 @@ unmet one, and is released when there is none. So an edge costs something only w
 one is met, and "who blocks this task?" is a lookup. Of a range the last one that is missing is
 watched: tasks end about in the order of their numbers, so that a thousand tasks that wait for
 the same million move on when it is nearly over, and not a million times each.
+
+One end may release a hundred thousand. So what watched it is only noted at first, and moves on
+as far as its owner has time for.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
@@ -93,6 +97,7 @@ class DependencyBook:
         self._numbers = Numbers()
         self._wishes: dict[int, _Wish] = {}
         self._watchers: dict[Watched, dict[int, None]] = {}
+        self._met_now: deque[tuple[Watched, Iterator[int]]] = deque()  # with those that watched
         for task_id in satisfied:
             self._note(task_id)
 
@@ -113,10 +118,7 @@ class DependencyBook:
         wish = self._wishes.pop(task_no, None)
         if wish is None:
             return False
-        watchers = self._watchers[wish.unmet]
-        del watchers[task_no]
-        if not watchers:
-            del self._watchers[wish.unmet]
+        self._watch_no_more(wish)
         return True
 
     def blocked_by(self, task_no: int) -> Watched | None:
@@ -137,10 +139,11 @@ class DependencyBook:
         missing = (key for key in keys if not (self._has(key) or self._had(wish, key)))
         spans = (wish.wants.task_id_ranges or [])[max(0, wish.at - len(ids)) :]
         found = (self._unmet_span(wish, span.start, span.end) for span in spans)
-        return Unmet(
+        unmet = Unmet(
             tuple(dict.fromkeys(missing)),
             tuple(islice((span for span in found if span.count), MOST_SPANS)),
         )
+        return unmet if unmet.count else None  # all is met, and it is about to be released
 
     def _unmet_span(self, wish: _Wish, start: int, end: int) -> UnmetSpan:
         had = sum(number not in self._numbers for number in self._once_in(wish, start, end))
@@ -164,14 +167,38 @@ class DependencyBook:
         """The dependents that have waited for longest, up to so many."""
         return list(islice(self._wishes, most))
 
-    def satisfy(self, task_id: str) -> list[tuple[int, Then]]:
-        """A task ended well: give the dependents that need wait no more, oldest first."""
+    def satisfy(self, task_id: str) -> None:
+        """A task ended well; `release` then gives the dependents that need wait no more."""
         self._note(task_id)
-        released = self._advance(key_of(task_id))
         number = number_of(task_id)
-        if number is not None:
-            released += self._advance(number)
-        return sorted(released, key=lambda pair: pair[0])
+        for met in (key_of(task_id),) if number is None else (key_of(task_id), number):
+            if met in self._watchers:
+                self._met_now.append((met, iter(list(self._watchers[met]))))
+
+    @property
+    def may_release(self) -> bool:
+        """Whether tasks have ended well that dependents still watch."""
+        return bool(self._met_now)
+
+    def release(self, most: int) -> tuple[list[tuple[int, Then]], int]:
+        """Let dependents move on, over about so many edges.
+
+        Gives those that need wait no more, oldest first, and how many edges it took.
+        """
+        released: list[tuple[int, Then]] = []
+        took = 0
+        while self._met_now and took < most:
+            met, watchers = self._met_now[0]
+            task_no = next(watchers, None)
+            if task_no is None:
+                self._met_now.popleft()
+            elif task_no in self._watchers.get(met, ()):  # else it was removed meanwhile
+                wish = self._wishes[task_no]
+                at = wish.at
+                if self._advance(wish):
+                    released.append((task_no, wish.then))
+                took += 1 + wish.at - at
+        return sorted(released, key=lambda pair: pair[0]), took
 
     def unsatisfy(self, task_id: str, before_no: int) -> None:
         """A task that had ended well is gone or runs again; for those before `before_no` it has."""
@@ -209,16 +236,20 @@ class DependencyBook:
         number = number_of(key)
         return number is not None and key == str(number) and number in self._numbers
 
-    def _advance(self, met: Watched) -> list[tuple[int, Then]]:
-        released: list[tuple[int, Then]] = []
-        for task_no in self._watchers.pop(met, {}):
-            wish = self._wishes[task_no]
-            if self._met(wish):
-                del self._wishes[task_no]
-                released.append((task_no, wish.then))
-            else:
-                self._watchers.setdefault(wish.unmet, {})[task_no] = None
-        return released
+    def _advance(self, wish: _Wish) -> bool:
+        """Let a dependent watch its next unmet dependency; True when there is none."""
+        self._watch_no_more(wish)
+        if self._met(wish):
+            del self._wishes[wish.no]
+            return True
+        self._watchers.setdefault(wish.unmet, {})[wish.no] = None
+        return False
+
+    def _watch_no_more(self, wish: _Wish) -> None:
+        watchers = self._watchers[wish.unmet]
+        del watchers[wish.no]
+        if not watchers:
+            del self._watchers[wish.unmet]
 
     def _met(self, wish: _Wish) -> bool:
         """Move on to the next unmet dependency; True when there is none."""

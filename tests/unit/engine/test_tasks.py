@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
+from penstock.domain import changes as c
 from penstock.domain.conditions import ANY
 from penstock.domain.instants import Duration
 from penstock.domain.records import Failure, TaskRecord
@@ -30,6 +33,7 @@ from penstock.domain.specs.task import (
 )
 from penstock.domain.states import JobState, NodeState, TaskResult, TaskState
 from penstock.messages import Confirm, KillTask, RemoveTask, RunTask, TaskEnded
+from penstock.store.contract import Revision
 from tests.records import ACCOUNT
 from tests.unit.engine.house import KILLED, House, play
 
@@ -222,6 +226,36 @@ def test_a_task_that_runs_again_satisfies_nobody_until_it_has_ended() -> None:
         assert list(await house.runs()) == ["child"]
 
     play(scenario)
+
+
+def test_the_end_of_one_releases_many_a_few_in_each_turn() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=1, slots=50)
+        await house.job(uses_task_dependencies=True)
+        await house.add("first")
+        runs = await house.runs()
+        names = {f"after{number}" for number in range(40)}
+        await house.add(*names, depends_on=Dependencies(task_ids=["first"]))
+        commit, begun = house.store.commit, list[int]()
+
+        async def counted(changes: Sequence[c.Change], expect: Revision, next_no: int) -> Revision:
+            begun.append(
+                sum(
+                    isinstance(change, c.SetTask) and change.task.state is TaskState.RUNNING
+                    for change in changes
+                )
+            )
+            return await commit(changes, expect, next_no)
+
+        house.store.commit = counted  # type: ignore[method-assign]
+        await house.host.end(runs["first"])
+        found = set(await house.runs())
+        while sum(begun) < 40:
+            found |= set(await house.runs())
+        assert found == names
+        assert max(begun) == 5, "an edge to look at and an edge that is met, each"
+
+    play(scenario, released_in_turn=10)
 
 
 def test_dependencies_survive_a_crash() -> None:
