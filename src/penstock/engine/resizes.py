@@ -202,9 +202,7 @@ def time_out(turn: Turn, pool_no: int) -> None:
 
 def _give_up(turn: Turn, pool: PoolRecord, code: str, why: str) -> PoolRecord:
     """Let go of what is not there, keep what has not left; an error for each kind says so."""
-    here = turn.state.roster.of_pool(pool.no)
-    coming = {node.dedicated for node in here if is_coming(node)}
-    for node in here:
+    for node in turn.state.roster.of_pool(pool.no):
         if is_coming(node):
             departures.remove_node(turn, node, Removal.REQUEUE)
     for node in turn.state.roster.of_pool(pool.no):
@@ -215,7 +213,7 @@ def _give_up(turn: Turn, pool: PoolRecord, code: str, why: str) -> PoolRecord:
     told = {error.code for error in errors}
     for dedicated, kind in _KINDS.items():
         staying = sum(1 for _ in _staying(turn, pool, dedicated))
-        missed = dedicated in coming or staying != _target(pool.spec, dedicated)
+        missed = staying != _target(pool.spec, dedicated)
         if missed and _CORE_QUOTAS[dedicated] not in told:
             message = f"Desired number of {kind} nodes could not be allocated as {why}"
             errors.append(Failure("usererror", code, message))

@@ -92,8 +92,9 @@ class Roster:
         members = self._pools[node.pool_no]
         members.count(before, -1)
         members.count(node, +1)
-        self._use(before, -1)
-        self._use(node, +1)
+        if (before.state in _WITHOUT_CORES) != (node.state in _WITHOUT_CORES):
+            self._use(before, -1)
+            self._use(node, +1)
         self._sort(node)
         if before.host != node.host:
             self._leave(before)

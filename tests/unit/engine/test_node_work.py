@@ -119,6 +119,27 @@ def test_an_idle_node_starts_anew(what: NodeWork, wiped: int) -> None:
     play(scenario)
 
 
+def test_what_is_said_of_an_older_boot_changes_nothing() -> None:
+    async def scenario(house: House) -> None:
+        run = await busy(house)
+        await work(house, REBOOT)
+        no, number = (await the_node(house)).no, house.host.number
+        again = NodeHosted(report=number(), node_no=no, address="127.0.0.2")
+        await house.host.report(again)
+        assert (await the_node(house)).state is NodeState.REBOOTING, "it has not begun"
+        await killed(house, run)
+        await house.host.report(
+            NodeHosted(report=number(), node_no=no, address="127.0.0.9"),
+            NodeBroken(report=number(), node_no=no, error=FAILED),
+            StartTaskBegan(report=number(), node_no=no, start_us=5),
+        )
+        node = await the_node(house)
+        assert (node.state, node.start_task) == (NodeState.REBOOTING, None)
+        assert node.address == "127.0.0.2"
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("what", [REBOOT, REIMAGE])
 def test_the_start_task_runs_again(what: NodeWork) -> None:
     async def scenario(house: House) -> None:
@@ -195,6 +216,22 @@ def test_it_may_wait_for_the_tasks(what: NodeWork) -> None:
         await turn_on(house)
         assert (await the_node(house)).state is ready
         assert list(await house.runs()) == ([] if what is DEALLOCATE else ["u"])
+
+    play(scenario)
+
+
+def test_a_node_that_waits_for_its_tasks_takes_no_more() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=1, slots=2)
+        await house.job()
+        await house.add("t")
+        run = (await house.runs())["t"]
+        await work(house, REBOOT, COMPLETION)
+        await house.add("u")
+        assert await house.runs() == {}
+        await house.host.end(run)
+        await house.host.settle()
+        assert list(await house.runs()) == ["u"]
 
     play(scenario)
 
@@ -310,13 +347,18 @@ def test_a_deallocated_node_holds_up_nobody() -> None:
     play(scenario)
 
 
-def test_directories_that_a_node_was_to_remove_are_gone_with_it() -> None:
+@pytest.mark.parametrize("what", [REIMAGE, DEALLOCATE])
+def test_directories_that_a_node_was_to_remove_are_gone_with_it(what: NodeWork) -> None:
     async def scenario(house: House) -> None:
         await house.host.end(await busy(house))
         house.host.obedient = False
         await house.engine.delete_job(ACCOUNT, "job", ANY, force=False)
         assert await house.job_record() is not None
-        await work(house, REIMAGE)
+        await work(house, what)
+        if what is DEALLOCATE:
+            assert await house.job_record() is not None
+            no = (await the_node(house)).no
+            await house.host.report(NodeGone(report=house.host.number(), node_no=no))
         assert await house.job_record() is None
 
     play(scenario)
@@ -637,6 +679,22 @@ def test_a_broken_node_is_not_rebooted_any_more() -> None:
         assert (node.state, node.wish) == (NodeState.UNUSABLE, None)
         await house.host.end(run)  # late
         assert (await the_node(house)).state is NodeState.UNUSABLE
+
+    play(scenario)
+
+
+def test_a_node_that_was_to_keep_its_data_reboots_when_it_stays() -> None:
+    async def scenario(house: House) -> None:
+        run = await busy(house, constraints=TaskConstraints())
+        await work(house, REBOOT)
+        removal = NodeRemoval(
+            node_list=[(await the_node(house)).id], node_deallocation_option="retaineddata"
+        )
+        await house.engine.remove_nodes(ACCOUNT, "pool", removal, ANY)
+        await killed(house, run)
+        assert (await the_node(house)).boot == 0
+        await house.engine.stop_resize(ACCOUNT, "pool", ANY)
+        assert (await the_node(house)).boot == 1
 
     play(scenario)
 

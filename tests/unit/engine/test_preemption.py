@@ -73,6 +73,21 @@ def test_a_preempted_node_gives_its_tasks_back_and_returns() -> None:
     play(scenario)
 
 
+def test_a_node_does_not_return_before_it_has_left() -> None:
+    async def scenario(house: House) -> None:
+        await low_priority(house)
+        await preempt(house)
+        assert not house.engine._something_due()
+        await house.advance(60)
+        assert (await the_node(house)).state is NodeState.PREEMPTED
+        await house.host.settle()
+        assert house.engine._something_due()
+        await house.advance(0)
+        assert (await the_node(house)).state is NodeState.CREATING
+
+    play(scenario)
+
+
 def test_the_start_task_runs_again() -> None:
     async def scenario(house: House) -> None:
         await low_priority(house)
