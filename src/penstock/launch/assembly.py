@@ -102,7 +102,7 @@ def _spare_the_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def _quotas(config: Config, account: Account | None = None) -> Quotas:
+def quotas_of(config: Config, account: Account | None = None) -> Quotas:
     """The quotas of an account: its own where it has them."""
 
     def of(name: str) -> int:
@@ -130,8 +130,8 @@ def _engine_settings(plan: Plan, clock: Clock) -> EngineSettings:
         heartbeat_s=config.heartbeat_s,
         events_kept=config.events_kept,
         account_url=lambda _account: plan.listeners.endpoint,
-        quotas=_quotas(config),
-        account_quotas={it.name: _quotas(config, it) for it in plan.accounts},
+        quotas=quotas_of(config),
+        account_quotas={it.name: quotas_of(config, it) for it in plan.accounts},
         preemptions_per_hour=config.low_priority_preemptions_per_hour,
         return_us=int(config.low_priority_return_s * 1_000_000),
         storage_accounts=frozenset(urls.accounts),
