@@ -14,6 +14,7 @@ from penstock.config import Config
 from penstock.domain.development import DEVELOPMENT_KEY, DEVELOPMENT_NAME
 from penstock.launch.exits import Exit
 from tests.docs.diagrams import MACHINES, Machine, states
+from penstock.scheduler.reasons import Code
 from tests.docs.tables import ROOT, between, invariants, refused_parts, supported
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -48,6 +49,12 @@ def test_each_event_is_documented() -> None:
     source = (ROOT / "src/penstock/engine/events.py").read_text("utf-8")
     said = {name.partition(" ")[0].strip("`") for name in rows("docs/events.md", "events")}
     assert said == set(re.findall(r'"(\w+Event)"', source))
+
+
+def test_each_cause_that_keeps_a_task_is_documented() -> None:
+    said = rows("docs/explain.md", "causes")
+    assert list(said) == [code.value for code in Code]
+    assert all(means and changes for means, changes in said.values())
 
 
 def test_the_development_account_is_published() -> None:
