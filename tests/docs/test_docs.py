@@ -13,8 +13,8 @@ from penstock.cli.exits import Exit as Answered
 from penstock.config import Config
 from penstock.domain.development import DEVELOPMENT_KEY, DEVELOPMENT_NAME
 from penstock.launch.exits import Exit
-from tests.docs.diagrams import MACHINES, Machine, states
 from penstock.scheduler.reasons import Code
+from tests.docs.diagrams import MACHINES, Machine, states
 from tests.docs.tables import ROOT, between, invariants, refused_parts, supported
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

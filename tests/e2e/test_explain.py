@@ -15,9 +15,7 @@ from azure.batch.models import (
     BatchJobManagerTask,
     BatchJobPreparationTask,
     BatchJobUpdateOptions,
-    BatchNodeDeallocateOptions,
     BatchNodeDisableSchedulingOptions,
-    BatchNodeRebootOptions,
     BatchPoolCreateOptions,
     BatchPoolInfo,
     BatchPoolResizeOptions,
@@ -27,6 +25,10 @@ from azure.batch.models import (
     BatchTaskIdRange,
     BatchTaskState,
     MultiInstanceSettings,
+)
+from azure.batch.models._models import (
+    BatchNodeDeallocateOptions,
+    BatchNodeRebootOptions,
 )
 
 from tests.e2e.signing import Wire
@@ -94,6 +96,11 @@ class Asked:
         options = BatchPoolResizeOptions(target_dedicated_nodes=nodes)
         self.batch.begin_resize_pool(pool, options, polling_interval=1)
 
+    def disable(self, job: str) -> None:
+        options = BatchJobDisableOptions(disable_tasks="wait")
+        self.batch.begin_disable_job(job, options, polling_interval=1)
+        eventually(lambda: self.batch.get_job(job).state == "disabled", WITHIN_S, "a quiet job")
+
     def node(self, pool: str) -> str:
         return next(iter(self.batch.list_nodes(pool))).id
 
@@ -141,10 +148,10 @@ def own_pool(
 
 
 def test_a_disabled_job(asked: Asked, job: str) -> None:
-    asked.batch.disable_job(job, BatchJobDisableOptions(disable_tasks="wait"))
+    asked.disable(job)
     add(asked.batch, job, task())
     asked.expect(job, "JobDisabled", f"{job!r} is disabled")
-    asked.batch.enable_job(job)
+    asked.batch.begin_enable_job(job, polling_interval=1)
     asked.runs(job)
 
 
@@ -241,10 +248,9 @@ def test_a_task_with_too_many_slots(asked: Asked, pool: str) -> None:
         nodes_ready(asked.batch, small, 1)
         add(asked.batch, job, task(required_slots=3))
         asked.expect(job, "TooManySlots", "needs 3 slots and no node", "more than 2")
-        asked.batch.disable_job(job, BatchJobDisableOptions(disable_tasks="wait"))
-        eventually(lambda: asked.batch.get_job(job).state == "disabled", WITHIN_S, "a quiet job")
+        asked.disable(job)
         asked.batch.update_job(job, BatchJobUpdateOptions(pool_info=BatchPoolInfo(pool_id=pool)))
-        asked.batch.enable_job(job)
+        asked.batch.begin_enable_job(job, polling_interval=1)
         asked.runs(job)
 
 
@@ -273,11 +279,10 @@ def test_a_pool_whose_nodes_may_not_speak_with_each_other(asked: Asked) -> None:
         add(asked.batch, job, task(multi_instance_settings=gang(1)))
         asked.expect(job, "NoInterNodeCommunication")
         with own_pool(asked.batch, _linked) as (linked, _):
-            asked.batch.disable_job(job, BatchJobDisableOptions(disable_tasks="wait"))
-            eventually(lambda: asked.batch.get_job(job).state == "disabled", WITHIN_S, "quiet")
+            asked.disable(job)
             info = BatchPoolInfo(pool_id=linked)
             asked.batch.update_job(job, BatchJobUpdateOptions(pool_info=info))
-            asked.batch.enable_job(job)
+            asked.batch.begin_enable_job(job, polling_interval=1)
             asked.runs(job)
 
 
@@ -321,7 +326,9 @@ def test_nodes_that_are_deallocated(asked: Asked) -> None:
         nodes_ready(asked.batch, pool, 1)
         options = BatchNodeDeallocateOptions(node_deallocate_option="requeue")
         node = asked.node(pool)
-        asked.batch.begin_deallocate_node(pool, node, options, polling_interval=1).result(20)
+        asked.batch.begin_deallocate_node(pool, node, options, polling_interval=1).result(
+            timeout=20
+        )
         add(asked.batch, job, task())
         asked.expect(job, "NodesDeallocated", "deallocated")
         asked.batch.begin_start_node(pool, node, polling_interval=1)
