@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from penstock.domain.conditions import ANY
 from penstock.domain.instants import Duration
-from penstock.domain.records import JobRecord, PoolRecord, TaskRecord
+from penstock.domain.records import JobRecord, PoolRecord, Removal, TaskRecord
 from penstock.domain.refusals import (
     JobExists,
     PoolBeingDeleted,
@@ -171,7 +171,7 @@ class PoolUser(User):
 
     async def make_whole(self) -> None:
         """See to it that the pool has nodes that work, without asking for too much."""
-        await self.until(self._steady)
+        await self._settle()
         gone = {host.name for host in self.world.hosts if host.gone}
         nodes = self.world.disk.nodes.values()
         bad = [
@@ -182,11 +182,24 @@ class PoolUser(User):
         if bad:
             removal = NodeRemoval(node_list=bad)
             await self.ask(lambda e: e.remove_nodes(self.account, self.name, removal, ANY))
-            await self.until(self._steady)
+            await self._settle()
         target = max(1, self.target)
         resize = Resize(target_dedicated_nodes=target, node_deallocation_option="requeue")
         await self.ask(lambda e: e.resize_pool(self.account, self.name, resize, ANY))
-        await self.until(self._steady)
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Wait for a resize to end; one that waits for what tasks left is given up."""
+        await self.until(lambda: self._steady() or self._keeps_data())
+        if not self._steady():
+            await self.ask(lambda e: e.stop_resize(self.account, self.name, ANY))
+            await self.until(self._steady)
+
+    def _keeps_data(self) -> bool:
+        """Whether nodes wait for the time of their files, which most tasks want kept for ever."""
+        nodes = self.world.disk.nodes.values()
+        mine = [node.leaving for node in nodes if node.pool_no == self._no()]
+        return Removal.RETAINED_DATA in mine
 
     def _steady(self) -> bool:
         record = self.record()
