@@ -40,12 +40,11 @@ def remove_node(turn: Turn, node: NodeRecord, how: Removal) -> None:
 
 
 def leave_now(turn: Turn, node: NodeRecord, how: Removal) -> None:
-    """Have a node's host kill all that runs on it and remove its directories."""
-    if node.host is None:
-        drop_node(turn, node)
-        return
+    """Have a node's host, if it has one, kill all that runs on it and remove its directories."""
     leaving = move_node(turn, node, NodeEvent.REMOVED, leaving=how, wish=None)
-    if leaving.host in turn.state.linked:
+    if leaving.host is None:
+        drop_node(turn, leaving)
+    elif leaving.host in turn.state.linked:
         turn.send(leaving.no, DropNode(node_no=leaving.no))
     elif node.state in (NodeState.UNKNOWN, NodeState.UNUSABLE):
         node_gone(turn, leaving)  # its host was given up already, and is told if it comes back

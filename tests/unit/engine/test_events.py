@@ -469,6 +469,19 @@ def test_a_node_that_goes_to_work_is_told_by_its_tasks() -> None:
     assert of_change(idle, *before, works) == []
 
 
+def test_a_node_that_no_host_has_leaves_as_any_other() -> None:
+    async def scenario(house: House) -> None:
+        await house.engine.add_pool(
+            ACCOUNT, PoolSpec(id="pool", vm_size="standard_d4_v3", target_dedicated_nodes=1)
+        )
+        await house.engine.delete_pool(ACCOUNT, "pool", ANY)
+        assert await house.pool_record() is None
+        states = [body.get("state") for _, body in told(house, "Node")]
+        assert states == ["creating", "leavingpool", None]
+
+    play(scenario)
+
+
 # --- jobs and schedules ----------------------------------------------------------------------
 
 
