@@ -405,3 +405,61 @@ def test_a_job_of_more_weight_is_not_displaced() -> None:
     made.add(1, 9, 1, demand=RESTARTED)
     made.place(10)
     assert made.victims() == []
+
+
+def test_the_dearest_that_has_to_go_is_as_cheap_as_can_be() -> None:
+    made = preemptible(2, slots=4)
+    made.put_job(4, 3, -1, open_=True, preemptible=True)
+    for job, task, slots in ((2, 1, 4), (4, 2, 3), (1, 3, 1)):
+        made.add(job, task, slots)
+        made.place(1)
+    made.add(9, 9, 4)
+    made.place(10)
+    assert made.victims() == [Victim(2, 1)]
+
+
+def test_nobody_goes_whose_slots_are_not_needed_in_the_end() -> None:
+    made = preemptible(1, slots=4)
+    for task, slots in ((1, 3), (2, 1)):
+        made.add(1, task, slots)
+        made.place(1)
+    made.add(9, 9, 3)
+    made.place(10)
+    assert made.victims() == [Victim(1, 1)]
+
+
+def test_nodes_on_which_tasks_make_room_stay_held_though_others_lack_less() -> None:
+    made = preemptible(2, slots=3)
+    for job, task in ((1, 1), (3, 2), (1, 3), (3, 4), (1, 5)):
+        made.add(job, task, 1)
+        made.place(1)
+    running = dict(made._running)
+    made.add(9, 9, 1, demand=Demand(whole=True))
+    made.place(10)
+    seen = made.reservation
+    assert seen is not None
+    assert seen.held == (1,)
+    assert made.victims() == [Victim(1, 5), Victim(1, 3), Victim(1, 1)]
+    end(made, running[2])
+    made.place(10)
+    seen = made.reservation
+    assert seen is not None
+    assert seen.held == (0,)
+
+
+def test_a_job_that_comes_while_nodes_are_held_starts_where_the_turns_are() -> None:
+    made = pool(2)
+    for task in range(5):
+        made.add(1, task, 1)
+        (placed,) = made.place(1)
+        end(made, placed)
+    made.add(2, 10, 1)
+    made.jobs[2].served = 5
+    made.place(1)
+    made.add(1, 6, 1, demand=Demand(nodes=2))
+    made.jobs[1].served = 20
+    made.put_job(1, 0, -1, open_=True)
+    made.place(1)
+    made.put_job(3, 0, -1, open_=True)
+    made.add(3, 11, 1)
+    assert made.jobs[3].served == 20
