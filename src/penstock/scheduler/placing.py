@@ -40,6 +40,7 @@ class Placing(Standing):
         self._asleep: dict[int, dict[int, None]] = {}  # by node: jobs that found no room on it
         self._aside: list[WaitingJob] = []  # found no node that they may use, in this pass
         self._anew = False  # what fits now has to be looked at again, in this pass
+        self._all_alike = True  # nobody wants more than slots, and all nodes are for all
         self._all_placed = False  # as much as could be
 
     # --- placing -----------------------------------------------------------------------------
@@ -47,6 +48,8 @@ class Placing(Standing):
     def place(self, limit: int) -> list[Placement]:
         """Give up to `limit` waiting tasks their nodes. Cost: O(log jobs) each."""
         placed: list[Placement] = []
+        held = self._room.kept or self._reserved is not None
+        self._all_alike = not (self._wishes.heaps or held)  # and so it stays in this pass
         self._anew = True
         while self._anew:
             self._anew = False
@@ -61,7 +64,7 @@ class Placing(Standing):
         return placed
 
     def _place_on(self, nodes: FreeNodes) -> Placement | None:
-        if self._wishes.heaps or self._room.kept or self._reserved is not None:
+        if not self._all_alike:
             return self._place_in_order(nodes)
         room = nodes.most
         job = self._turns.next(room) if room else None
@@ -76,7 +79,7 @@ class Placing(Standing):
         found = job.oldest(room)
         assert found is not None, "a job had a turn and nothing to run"
         task_no, slots = found
-        hint = job.hints.get(task_no)
+        hint = job.hints.get(task_no) if job.hints else None
         if hint is not None and nodes.free(hint) >= slots:
             node_no: int | None = hint
         else:

@@ -46,12 +46,12 @@ class Preemption:
     def __init__(self, room: Room, jobs: Mapping[int, WaitingJob]) -> None:
         self.running: dict[int, Placement] = {}  # in the order they began
         self.preemptible: dict[int, WaitingJob] = {}
+        self.begun: dict[int, dict[int, int]] = {}  # by preemptible job: task, when (a count)
+        self.going: dict[int, Placement] = {}  # those that have to make room
         self._room = room
         self._jobs = jobs
-        self._begun: dict[int, dict[int, int]] = {}  # by preemptible job: task, when (a count)
         self._on: dict[int, dict[int, None]] = {}  # by node: the same tasks
         self._count = 0
-        self._going: dict[int, Placement] = {}
         self._going_on: dict[int, dict[int, int]] = {}  # by node: task, slots it will give back
         self._freeing: set[int] = set()  # nodes kept until all that go there have ended
 
@@ -67,45 +67,40 @@ class Preemption:
 
     def _list_anew(self) -> None:
         """List what runs of preemptible jobs, in the order in which it began."""
-        self._begun.clear()
+        self.begun.clear()
         self._on.clear()
         for placement in self.running.values():
-            if placement.job_no in self.preemptible and placement.task_no not in self._going:
+            if placement.job_no in self.preemptible and placement.task_no not in self.going:
                 self.began(placement)
 
     def drop_job(self, job_no: int) -> None:
         self.preemptible.pop(job_no, None)
-        for task_no in list(self._begun.get(job_no, ())):
+        for task_no in list(self.begun.get(job_no, ())):
             self._unlist(self.running[task_no])
 
     def began(self, placement: Placement) -> None:
         """Note a task of a preemptible job."""
         self._count += 1
-        self._begun.setdefault(placement.job_no, {})[placement.task_no] = self._count
+        self.begun.setdefault(placement.job_no, {})[placement.task_no] = self._count
         for node_no in placement.nodes:
             self._on.setdefault(node_no, {})[placement.task_no] = None
-
-    @property
-    def concerned(self) -> bool:
-        """Whether the end of a task may matter here."""
-        return bool(self._begun or self._going)
 
     def ended(self, placement: Placement) -> None:
         """Note that a task, which is out of `running`, is not there any more."""
         task_no = placement.task_no
-        if task_no in self._going:
-            del self._going[task_no]
+        if task_no in self.going:
+            del self.going[task_no]
             for node_no in placement.nodes:
                 self._gone(task_no, node_no)
-        elif placement.job_no in self._begun:
+        elif placement.job_no in self.begun:
             self._unlist(placement)
 
     def _unlist(self, placement: Placement) -> None:
-        begun = self._begun.get(placement.job_no, {})
+        begun = self.begun.get(placement.job_no, {})
         if begun.pop(placement.task_no, None) is None:
             return
         if not begun:
-            del self._begun[placement.job_no]
+            del self.begun[placement.job_no]
         for node_no in placement.nodes:
             del self._on[node_no][placement.task_no]
             if not self._on[node_no]:
@@ -128,7 +123,7 @@ class Preemption:
 
     def lowest(self) -> int | None:
         """The least priority of a task that might be preempted."""
-        return min((self.preemptible[job_no].priority for job_no in self._begun), default=None)
+        return min((self.preemptible[job_no].priority for job_no in self.begun), default=None)
 
     def for_reservation(self, reservation: Reservation) -> list[Victim]:
         """Let the nodes be free that a reservation wants, if that is possible on enough."""
@@ -181,7 +176,7 @@ class Preemption:
         found: dict[int, list[_Begun]] = {}
         for begun, placement in enumerate(self.running.values()):
             job = self._jobs.get(placement.job_no)
-            if job is None or placement.task_no in self._going:
+            if job is None or placement.task_no in self.going:
                 continue
             if placement.demand is None and job.priority <= reservation.job.priority:
                 for node_no in placement.nodes:
@@ -195,13 +190,13 @@ class Preemption:
 
     def _begun_of(self, task_no: int) -> _Begun:
         placement = self.running[task_no]
-        begun = self._begun[placement.job_no][task_no]
+        begun = self.begun[placement.job_no][task_no]
         return _as_begun(placement, self.preemptible[placement.job_no], begun)
 
     def _mark(self, task: _Begun) -> Victim:
         placement = self.running[task.task_no]
         self._unlist(placement)
-        self._going[task.task_no] = placement
+        self.going[task.task_no] = placement
         for node_no in placement.nodes:
             self._going_on.setdefault(node_no, {})[task.task_no] = placement.held
         return Victim(task.job_no, task.task_no)
@@ -217,7 +212,7 @@ class Preemption:
             left = job.cap - job.running - job.reserved if job.cap >= 0 else job.waiting
             for _, slots, count in job.in_order():
                 for _ in range(min(count, left)):
-                    if len(making.victims) >= limit or not self._begun:
+                    if len(making.victims) >= limit or not self.begun:
                         return making.victims
                     if not making.room_for(job, slots):
                         break
@@ -236,7 +231,7 @@ class Preemption:
         self, job: WaitingJob, slots: int, room_on: Callable[[int], int | None]
     ) -> tuple[int, _Set] | None:
         """The node on which tasks of the least weight can make room, and those."""
-        begun = {self.preemptible[job_no].priority for job_no in self._begun}
+        begun = {self.preemptible[job_no].priority for job_no in self.begun}
         for most in sorted(priority for priority in begun if priority < job.priority):
             tried: set[int] = set()
             for task in self._candidates(most):
@@ -254,10 +249,10 @@ class Preemption:
     def _candidates(self, most: int) -> Iterator[_Begun]:
         """The preemptible tasks up to a priority, those preferred first."""
         groups: dict[int, list[int]] = {}
-        for job_no in self._begun:
+        for job_no in self.begun:
             groups.setdefault(self.preemptible[job_no].priority, []).append(job_no)
         for priority in sorted(priority for priority in groups if priority <= most):
-            latest = [map(self._begun_of, reversed(self._begun[no])) for no in groups[priority]]
+            latest = [map(self._begun_of, reversed(self.begun[no])) for no in groups[priority]]
             yield from merge(*latest, key=_LATEST_FIRST, reverse=True)
 
     def free(self, node_no: int, tasks: Iterable[_Begun], rank: int) -> list[Victim]:

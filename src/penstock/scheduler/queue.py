@@ -241,8 +241,9 @@ class PoolQueue(Placing):
         for other in others:
             self._room.take(other, -slots)
         placement = self._running.pop(task_no, None)
-        if placement is not None and self._preemption.concerned:
-            self._preemption.ended(placement)
+        preemption = self._preemption
+        if placement is not None and (preemption.begun or preemption.going):
+            preemption.ended(placement)
         job = self.jobs.get(job_no)
         if job is not None:
             was_capped = job.capped
