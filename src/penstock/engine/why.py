@@ -61,7 +61,8 @@ async def why_job(turn: Turn, account: str, job_id: str, most: int) -> Summary:
         job.state,
         turn.state.tallies[job.no].active,
         len(numbers),
-        sorted(groups.values(), key=lambda group: -group.count),
+        sorted(groups.values(), key=lambda group: -group.count)
+        or [Group(reason, 0, None) for reason in of_job(job)],
     )
 
 

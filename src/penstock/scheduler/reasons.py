@@ -90,11 +90,14 @@ class Reason(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Group(msgspec.Struct, frozen=True):
-    """Waiting tasks of a job that have the same first cause; the reason is that of one of them."""
+    """Waiting tasks of a job that have the same first cause; the reason is that of one of them.
+
+    Where none waits, what is wrong with the job itself.
+    """
 
     reason: Reason
     count: int
-    task_id: str
+    task_id: str | None
 
 
 class Summary(msgspec.Struct, frozen=True):

@@ -194,7 +194,11 @@ async def explain_job(request: Request) -> Answer:
     most = page_size(request)
     summary = await request.service.why_job(request.account, request.ids[0], most)
     groups = [
-        {**msgspec.to_builtins(group.reason), "count": group.count, "exampleTaskId": group.task_id}
+        {
+            **msgspec.to_builtins(group.reason),
+            "count": group.count,
+            **without_none({"exampleTaskId": group.task_id}),
+        }
         for group in summary.groups
     ]
     body: Document = {
