@@ -26,30 +26,21 @@ async def standing(
     holding = queue.holding
     is_mine = holding is not None and holding.task_no == task.no
     held = None if holding is None else await _holding(turn, holding)
-    its_own = set(holding.held) if holding is not None and is_mine else ()
-    open_ = [node for node in usable if node.no in its_own or queue.may_use(job.no, node.no)]
     whole = demand is not None and demand.is_whole
+    its_own = frozenset(holding.held if holding is not None and is_mine else ())
+    room = _Room(queue, mine, its_own)
+    room.look(usable, task.slots, whole=whole)
     higher, equal = _rivals(queue, mine)
     return Standing(
         running=mine.running + (0 if is_mine else mine.reserved),
         cap=mine.cap,
         slots=task.slots,
         usable=len(usable),
-        idle=sum(queue.nodes.free(node.no) >= node.slots for node in open_),
+        idle=room.idle,
         wants_nodes=demand.nodes if demand is not None and whole else 0,
-        best=_best(
-            turn,
-            queue,
-            [node for node in open_ if node.no in its_own] or open_,
-            task.slots,
-            whole=whole,
-        ),
-        fits=not whole and any(queue.nodes.free(node.no) >= task.slots for node in open_),
-        fits_held=any(
-            queue.nodes.free(node.no) >= (node.slots if whole else task.slots)
-            for node in usable
-            if not queue.may_use(job.no, node.no)
-        ),
+        best=_best(turn, queue, room.best),
+        fits=room.fits and not whole,
+        fits_held=room.fits_held,
         mine=held if is_mine else None,
         other=None if is_mine else held,
         manager=_manager(job, mine, demand),
@@ -57,6 +48,39 @@ async def standing(
         equal=equal,
         oldest_first=queue.oldest_first,
     )
+
+
+class _Room:
+    """What nodes have room for a task, found in one walk over them."""
+
+    def __init__(self, queue: PoolQueue, mine: WaitingJob, its_own: frozenset[int]) -> None:
+        self._queue = queue
+        self._job_no = mine.job_no
+        self._its_own = its_own  # nodes that are held for the task
+        self.idle = 0
+        self.fits = False
+        self.fits_held = False  # on a node that is kept for another
+        self.best: NodeRecord | None = None  # which lacks least, of those that lack something
+        self._least: tuple[bool, int] | None = None
+
+    def look(self, nodes: Sequence[NodeRecord], slots: int, *, whole: bool) -> None:
+        free_slots, all_alike = self._queue.nodes.free, not self._queue.keeps_nodes
+        for node in nodes:
+            free = free_slots(node.no)
+            lacks = (node.slots if whole else slots) - free
+            if not (all_alike or self._may_use(node.no)):
+                self.fits_held = self.fits_held or lacks <= 0
+                continue
+            self.idle += free >= node.slots
+            if lacks <= 0:
+                self.fits = True
+                continue
+            rank = (node.no not in self._its_own, lacks)
+            if self._least is None or rank < self._least:
+                self._least, self.best = rank, node
+
+    def _may_use(self, node_no: int) -> bool:
+        return node_no in self._its_own or self._queue.may_use(self._job_no, node_no)
 
 
 async def _holding(turn: Turn, holding: Reserved) -> Holding:
@@ -74,23 +98,13 @@ def _manager(job: JobRecord, mine: WaitingJob, demand: Demand | None) -> str | N
     return manager.id if manager is not None and goes_first else None
 
 
-def _best(
-    turn: Turn, queue: PoolQueue, nodes: Sequence[NodeRecord], slots: int, *, whole: bool
-) -> Best | None:
-    """The node that lacks least of those that do not suffice."""
-    free = queue.nodes.free
-    lacking = {node.no: (node.slots if whole else slots) - free(node.no) for node in nodes}
-    node = min(
-        (node for node in nodes if lacking[node.no] > 0),
-        key=lambda node: lacking[node.no],
-        default=None,
-    )
+def _best(turn: Turn, queue: PoolQueue, node: NodeRecord | None) -> Best | None:
     if node is None:
         return None
     given = [task for task in turn.state.given_to(node.no) if not task.ahead]
     first = min(given, key=lambda task: (task.start_us is None, task.start_us or 0), default=None)
     occupant = None if first is None else Occupant(turn.state.jobs[first.job_no].id, first)
-    return Best(node.id, node.slots, free(node.no), occupant)
+    return Best(node.id, node.slots, queue.nodes.free(node.no), occupant)
 
 
 def _rivals(queue: PoolQueue, mine: WaitingJob) -> tuple[int, int]:

@@ -181,15 +181,13 @@ class Explainer:
         is_mine = holding is not None and holding.task_no == task.no
         key = (task.slots, demand, is_mine)
         if key not in self._places:
-            takers = [
-                node
-                for node in self._census.takers
-                if node.dedicated or demand is None or not demand.dedicated
-            ]
-            barred = [node for node in takers if node.no in self._waiting.barred]
-            usable = [node for node in takers if node.no not in self._waiting.barred]
+            takers, barred = self._census.takers, self._waiting.barred
+            if demand is not None and demand.dedicated:
+                takers = [node for node in takers if node.dedicated]
+            unfit = [node for node in takers if node.no in barred] if barred else []
+            usable = [node for node in takers if node.no not in barred] if barred else takers
             place = await standing(self._turn, self._job, task, usable)
-            self._places[key] = (place, self._failed_preparations(barred))
+            self._places[key] = (place, self._failed_preparations(unfit))
         return self._places[key]
 
     def _failed_preparations(self, barred: Sequence[NodeRecord]) -> list[tuple[str, SpecialRun]]:

@@ -258,6 +258,11 @@ class PoolQueue(Placing):
         """For which task nodes are held, and which, as the last pass left it."""
         return None if self._reserved is None else self._reserved.seen()
 
+    @property
+    def keeps_nodes(self) -> bool:
+        """Whether any open node is kept for tasks of some weight."""
+        return bool(self._room.kept)
+
     def may_use(self, job_no: int, node_no: int) -> bool:
         """Whether an open node is kept for nothing of more weight than the job."""
         rank = self._room.rank(node_no)
