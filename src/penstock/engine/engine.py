@@ -1,42 +1,26 @@
-"""The engine: what users and node hosts ask of it, each as one decision of a turn."""
+"""The engine: what comes of time and of what node hosts say, each as one decision of a turn."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import TypeVar
 
 from penstock.domain import changes as c
-from penstock.domain.conditions import Conditions
 from penstock.domain.records import (
-    JobRecord,
     NodeRecord,
-    NodeWork,
-    PoolRecord,
-    Removal,
-    ScheduleRecord,
-    TaskRecord,
 )
 from penstock.domain.refusals import NodeStateUnusable, Refusal, ServerBusy
-from penstock.domain.specs.common import TaskConstraints
-from penstock.domain.specs.job import JobPatch, JobSpec
-from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
-from penstock.domain.specs.schedule import JobSchedulePatch, JobScheduleSpec
-from penstock.domain.specs.task import TaskSpec
-from penstock.domain.states import NodeState
 from penstock.domain.unreadable import Unreadable
 from penstock.engine import (
     jobs,
     links,
     lives,
-    node_work,
-    pools,
     preemption,
-    quotas,
     resizes,
     retention,
     schedules,
@@ -47,15 +31,14 @@ from penstock.engine.due import next_due_us
 from penstock.engine.event_log import EventLog
 from penstock.engine.files import FileBroker
 from penstock.engine.links import Link, Send
-from penstock.engine.loop import Loop, touch
+from penstock.engine.loop import touch
 from penstock.engine.recall import call_back, may_call_back
+from penstock.engine.requests import Requests
 from penstock.engine.service import FileAnswer
 from penstock.engine.settings import EngineSettings
 from penstock.engine.state import State
 from penstock.engine.turn import Turn
-from penstock.engine.why import why, why_job
 from penstock.messages import AskFile, Confirm, Heartbeat, Hello, Instruction, NumberedReport
-from penstock.scheduler.reasons import Reason, Summary
 from penstock.store.contract import Store
 
 log = logging.getLogger("penstock.engine")
@@ -69,7 +52,7 @@ STOOD_STILL_US = 1_000_000
 FILES_IN_SWEEP = 200
 
 
-class Engine(Loop):
+class Engine(Requests):
     """The engine; it keeps the promises of `Service`."""
 
     def __init__(
@@ -89,7 +72,6 @@ class Engine(Loop):
         self._silent_since_us: dict[str, int] = {}  # by a clock that nobody sets
         self._arrival = asyncio.Event()  # set, and replaced, when a host connects
         self._lives = lives.Lives()
-        self._waiters: dict[int, list[asyncio.Future[int | None]]] = {}  # by task or chore
         self._keepers = retention.Looks()
         self._chance_us: int | None = None  # until when low-priority nodes were left to chance
 
@@ -103,9 +85,8 @@ class Engine(Loop):
         """See `Loop`: look anew at which hosts are there."""
         self._greeted.clear()
         nodes = self._state.nodes.values()
-        given_up = {node.host for node in nodes if node.state is NodeState.UNKNOWN}
         for link in self._links.values():
-            link.lost = link.host in given_up
+            link.returning = False
         # Not those whose greeting was never committed, nor those that must be greeted anew.
         self._state.linked = {link.host for link in self._links.values() if not link.lost}
         since_us = self._monotonic_us()
@@ -127,9 +108,14 @@ class Engine(Loop):
     def _act(self, turn: Turn) -> None:
         """The turn is durable: send what it wants sent and wake who waited for it."""
         by_host: dict[str, list[Instruction]] = {}
+        for host in turn.lost_hosts:
+            self._silent_since_us.pop(host, None)
+            if host in self._links:
+                self._links[host].lost = True
         for host, first in turn.greetings:
             link = self._greeted.pop(host, None)  # two greetings of one turn: the newer counts
             if link is not None:
+                link.lost = link.returning = False
                 self._links[host] = link
             self._silent_since_us.pop(host, None)
             by_host[host] = list(first)
@@ -150,21 +136,6 @@ class Engine(Loop):
             self._wake(turn)
         if turn.told:
             self.events.grew(turn.last_event_no, turn.told)
-
-    def _wake(self, turn: Turn) -> None:
-        for change in turn.changes():
-            if isinstance(change, c.DropChore):
-                no = change.no
-            elif isinstance(change, c.DropTask) or (
-                isinstance(change, c.AddTask | c.SetTask)
-                and change.task.no not in self._state.given
-            ):
-                no = change.task.no
-            else:
-                continue
-            for waiter in self._waiters.pop(no, []):
-                if not waiter.done():
-                    waiter.set_result(turn.removals.get(no))
 
     async def writable(self) -> bool:
         """Whether a write would succeed: one is made."""
@@ -275,10 +246,7 @@ class Engine(Loop):
         for host in self._silent():
             log.warning("host lost: host=%s", host)
             links.lost(turn, host)
-            self._silent_since_us.pop(host, None)
-            link = self._links.get(host)
-            if link is not None:
-                link.lost = True
+            turn.lost_hosts.append(host)
 
     def _preempt(self, turn: Turn) -> None:
         since_us, self._chance_us = self._chance_us, turn.now_us
@@ -328,9 +296,9 @@ class Engine(Loop):
             # A newer connection took its place, or an older one whose greeting came late. What
             # was not confirmed is said again; and who lives dials again, so that one counts.
             raise ConnectionError(f"another connection of {link.host} counts")
-        if link.lost and not self._commands.full():
+        if link.lost and not link.returning and not self._commands.full():
             # Silent for too long on a connection that stood: begin as with a new one.
-            link.lost = False
+            link.returning = True
             self._submit_later(partial(self._greet, link=link))
         numbered = [r for r in reports if not isinstance(r, Heartbeat | Hello)]
         beats = [r for r in reports if isinstance(r, Heartbeat) and r.attempts]
@@ -392,267 +360,6 @@ class Engine(Loop):
         answer = self.files.expect(question)
         link.send([question])
         return await self.files.answer(question, answer)
-
-    # --- pools -------------------------------------------------------------------------------
-
-    async def add_pool(self, account: str, spec: PoolSpec) -> PoolRecord:
-        """See `Service`."""
-        return await self._do(lambda t: pools.add_pool(t, self.settings, account, spec))
-
-    async def patch_pool(
-        self, account: str, pool_id: str, patch: PoolPatch, when: Conditions
-    ) -> PoolRecord:
-        """See `Service`."""
-        return await self._do(
-            lambda t: pools.patch_pool(t, self.settings, account, pool_id, patch, when)
-        )
-
-    async def replace_pool_properties(
-        self, account: str, pool_id: str, new: PoolReplacement
-    ) -> PoolRecord:
-        """See `Service`."""
-        return await self._do(
-            lambda t: pools.replace_properties(t, self.settings, account, pool_id, new)
-        )
-
-    async def delete_pool(self, account: str, pool_id: str, when: Conditions) -> None:
-        """See `Service`."""
-        await self._do(lambda t: pools.delete_pool(t, account, pool_id, when))
-
-    async def resize_pool(
-        self, account: str, pool_id: str, resize: Resize, when: Conditions
-    ) -> PoolRecord:
-        """See `Service`."""
-        return await self._do(
-            lambda t: resizes.resize_pool(t, self.settings, account, pool_id, resize, when)
-        )
-
-    async def stop_resize(self, account: str, pool_id: str, when: Conditions) -> PoolRecord:
-        """See `Service`."""
-        return await self._do(lambda t: resizes.stop_resize(t, account, pool_id, when))
-
-    async def remove_nodes(
-        self, account: str, pool_id: str, removal: NodeRemoval, when: Conditions
-    ) -> PoolRecord:
-        """See `Service`."""
-        return await self._do(lambda t: resizes.remove_nodes(t, account, pool_id, removal, when))
-
-    # --- nodes -------------------------------------------------------------------------------
-
-    async def work_on_node(
-        self, account: str, pool_id: str, node_id: str, work: NodeWork, how: Removal
-    ) -> NodeRecord:
-        """See `Service`."""
-        return await self._do(lambda t: node_work.begin(t, account, pool_id, node_id, work, how))
-
-    async def start_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
-        """See `Service`."""
-        return await self._do(
-            lambda t: node_work.start(t, self.settings, account, pool_id, node_id)
-        )
-
-    async def disable_node(
-        self, account: str, pool_id: str, node_id: str, how: Removal
-    ) -> NodeRecord:
-        """See `Service`."""
-        return await self._do(
-            lambda t: node_work.disable_scheduling(t, account, pool_id, node_id, how)
-        )
-
-    async def enable_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
-        """See `Service`."""
-        return await self._do(lambda t: node_work.enable_scheduling(t, account, pool_id, node_id))
-
-    async def preempt_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
-        """See `Service`."""
-        return await self._do(
-            lambda t: preemption.preempt(t, self.settings, account, pool_id, node_id)
-        )
-
-    # --- jobs --------------------------------------------------------------------------------
-
-    async def add_job(self, account: str, spec: JobSpec) -> JobRecord:
-        """See `Service`."""
-
-        def decide(turn: Turn) -> JobRecord:
-            if turn.state.job(account, spec.id) is None:  # else that is the reason to refuse
-                quotas.check_jobs(turn, self.settings, account)
-            return jobs.add_job(turn, account, spec)
-
-        return await self._do(decide)
-
-    async def patch_job(
-        self, account: str, job_id: str, patch: JobPatch, when: Conditions
-    ) -> JobRecord:
-        """See `Service`."""
-        return await self._do(lambda t: jobs.patch_job(t, account, job_id, patch, when))
-
-    async def replace_job(
-        self, account: str, job_id: str, new: JobPatch, when: Conditions
-    ) -> JobRecord:
-        """See `Service`."""
-        return await self._do(lambda t: jobs.replace_job(t, account, job_id, new, when))
-
-    async def delete_job(self, account: str, job_id: str, when: Conditions, *, force: bool) -> None:
-        """See `Service`."""
-        await self._do(lambda t: jobs.delete_job(t, account, job_id, when, force=force))
-
-    async def terminate_job(
-        self, account: str, job_id: str, reason: str | None, when: Conditions, *, force: bool
-    ) -> JobRecord:
-        """See `Service`."""
-        return await self._do(
-            lambda t: jobs.terminate_job(t, account, job_id, reason, when, force=force)
-        )
-
-    async def disable_job(self, account: str, job_id: str, how: str, when: Conditions) -> JobRecord:
-        """See `Service`."""
-        return await self._do(lambda t: jobs.disable_job(t, account, job_id, how, when))
-
-    async def enable_job(self, account: str, job_id: str, when: Conditions) -> JobRecord:
-        """See `Service`."""
-        return await self._do(lambda t: jobs.enable_job(t, account, job_id, when))
-
-    # --- job schedules -----------------------------------------------------------------------
-
-    async def add_schedule(self, account: str, spec: JobScheduleSpec) -> ScheduleRecord:
-        """See `Service`."""
-        return await self._do(lambda t: schedules.add_schedule(t, account, spec))
-
-    async def patch_schedule(
-        self, account: str, schedule_id: str, patch: JobSchedulePatch, when: Conditions
-    ) -> ScheduleRecord:
-        """See `Service`."""
-        return await self._do(
-            lambda t: schedules.patch_schedule(t, account, schedule_id, patch, when)
-        )
-
-    async def replace_schedule(
-        self, account: str, schedule_id: str, new: JobSchedulePatch, when: Conditions
-    ) -> ScheduleRecord:
-        """See `Service`."""
-        return await self._do(
-            lambda t: schedules.replace_schedule(t, account, schedule_id, new, when)
-        )
-
-    async def delete_schedule(
-        self, account: str, schedule_id: str, when: Conditions, *, force: bool
-    ) -> None:
-        """See `Service`."""
-        await self._do(
-            lambda t: schedules.delete_schedule(t, account, schedule_id, when, force=force)
-        )
-
-    async def disable_schedule(
-        self, account: str, schedule_id: str, when: Conditions
-    ) -> ScheduleRecord:
-        """See `Service`."""
-        return await self._do(lambda t: schedules.disable_schedule(t, account, schedule_id, when))
-
-    async def enable_schedule(
-        self, account: str, schedule_id: str, when: Conditions
-    ) -> ScheduleRecord:
-        """See `Service`."""
-        return await self._do(lambda t: schedules.enable_schedule(t, account, schedule_id, when))
-
-    async def terminate_schedule(
-        self, account: str, schedule_id: str, when: Conditions, *, force: bool
-    ) -> ScheduleRecord:
-        """See `Service`."""
-        return await self._do(
-            lambda t: schedules.terminate_schedule(t, account, schedule_id, when, force=force)
-        )
-
-    # --- tasks -------------------------------------------------------------------------------
-
-    async def add_tasks(
-        self, account: str, job_id: str, specs: Sequence[TaskSpec]
-    ) -> Sequence[TaskRecord | Refusal]:
-        """See `Service`."""
-        added: Sequence[TaskRecord | Refusal] = await self._submit(
-            lambda t: tasks.add_tasks(t, self.settings, account, job_id, specs), weight=len(specs)
-        )
-        return added
-
-    async def update_task(
-        self,
-        account: str,
-        job_id: str,
-        task_id: str,
-        constraints: TaskConstraints,
-        when: Conditions,
-    ) -> TaskRecord:
-        """See `Service`."""
-        return await self._wait_for(
-            lambda t: tasks.update_task(t, account, job_id, task_id, constraints, when)
-        )
-
-    async def delete_task(self, account: str, job_id: str, task_id: str, when: Conditions) -> None:
-        """See `Service`."""
-
-        async def decide(turn: Turn) -> asyncio.Future[int | None]:
-            task = await tasks.delete_task(turn, account, job_id, task_id, when)
-            return self._when_over(task)
-
-        chore = await self._patiently(await self._wait_for(decide))
-        if chore is not None and chore in self._state.chores:
-            done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-            self._waiters.setdefault(chore, []).append(done)
-            await self._patiently(done)
-
-    async def terminate_task(
-        self, account: str, job_id: str, task_id: str, when: Conditions
-    ) -> None:
-        """See `Service`."""
-
-        async def decide(turn: Turn) -> asyncio.Future[int | None]:
-            task = await tasks.terminate_task(turn, account, job_id, task_id, when)
-            return self._when_over(task)
-
-        await self._patiently(await self._wait_for(decide))
-
-    async def reactivate_task(
-        self, account: str, job_id: str, task_id: str, when: Conditions
-    ) -> None:
-        """See `Service`."""
-        await self._wait_for(lambda t: tasks.reactivate_task(t, account, job_id, task_id, when))
-
-    async def why(self, account: str, job_id: str, task_id: str) -> Sequence[Reason]:
-        """See `Service`."""
-        return await self._wait_for(lambda t: why(t, account, job_id, task_id))
-
-    async def why_job(self, account: str, job_id: str, most: int) -> Summary:
-        """See `Service`."""
-        return await self._wait_for(lambda t: why_job(t, account, job_id, most))
-
-    async def _do(self, decide: Callable[[Turn], T]) -> T:
-        answer: T = await self._submit(decide)
-        return answer
-
-    async def _wait_for(self, decide: Callable[[Turn], Awaitable[T]]) -> T:
-        answer: T = await self._submit(decide)
-        return answer
-
-    def _when_over(self, task: TaskRecord) -> asyncio.Future[int | None]:
-        """When the task runs no more, the chore for its directory if it was dropped."""
-        over: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(task.no, []).append(over)
-        return over
-
-    async def _patiently(self, future: asyncio.Future[int | None]) -> int | None:
-        """Wait for what a node must do, but not for ever: it may be away."""
-        try:
-            done, _ = await asyncio.wait({future}, timeout=self.settings.stop_wait_s)
-        finally:
-            self._wait_no_more(future)
-        return future.result() if done else None
-
-    def _wait_no_more(self, future: asyncio.Future[int | None]) -> None:
-        for no, waiting in list(self._waiters.items()):
-            if future in waiting:
-                waiting.remove(future)
-                if not waiting:
-                    del self._waiters[no]
 
 
 class _Clocked:

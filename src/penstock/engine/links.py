@@ -47,7 +47,8 @@ class Link:
         self.hello = hello
         self.send = send
         self.heard_us = now_us
-        self.lost = False  # it was given up, and has not been heard of since
+        self.lost = False  # it was given up, and has not been greeted since
+        self.returning = False  # it is to be greeted in a turn to come
         self.broken = False  # a report was not taken, so no later one may be confirmed
 
     def breaks(self) -> None:

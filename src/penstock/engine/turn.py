@@ -54,6 +54,7 @@ class Turn:
         self.sends: list[tuple[int, Instruction]] = []  # node number, what to tell its host
         self.greetings: list[tuple[str, list[Instruction]]] = []  # to hosts, before all else
         self.answers: list[tuple[str, Instruction]] = []  # to hosts, for what they reported
+        self.lost_hosts: list[str] = []  # that were silent for too long
         self.puts = 0
         self.touched_jobs: dict[int, str | None] = {}  # to settle; with an action on the job
         self.touched_nodes: dict[int, None] = {}
