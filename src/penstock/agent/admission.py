@@ -46,10 +46,15 @@ class Admission:
         node = self._state.nodes.get(order.node_no)
         if node is None or node.address is None or key.attempt < self._state.newest(key.number):
             return [self._state.lost(key, now_us)]
+        if order.joins and not any(_lingers_for(order, other) for other in self._on(node)):
+            return [self._state.lost(key, now_us)]  # as after a restart of this host
         run = Run(key, node.order, order)
         if waiting is None and key.number not in self._state.current:
             return self.begin(run, now_us)
         return self._admit(run, now_us)
+
+    def _on(self, node: Node) -> list[Active]:
+        return [self._active[key] for key in node.active]
 
     def kill_task(self, order: KillTask, now_us: int) -> list[Action]:
         key = RunKey(order.task_no, order.attempt)
@@ -199,3 +204,12 @@ class Admission:
         node = self._state.nodes[active.run.node.node_no]
         node.hushed.discard(active.run.key)
         return self._begin_crowded(node, now_us)
+
+
+def _lingers_for(order: RunTask, other: Active) -> bool:
+    """Whether a run has made ready what another is to join."""
+    made = other.run.order
+    if not isinstance(made, RunTask) or not made.lingers or other.cause is not None:
+        return False
+    same = (made.job_id, made.task_id, made.attempt) == (order.job_id, order.task_id, order.attempt)
+    return same and other.coordinated_us is not None

@@ -24,6 +24,7 @@ from penstock.domain.states import (
     after,
 )
 from penstock.engine import ends, orders
+from penstock.engine.state import OPEN_NODE_STATES
 from penstock.engine.turn import Turn
 from penstock.messages import KillTask, TaskCoordinated, TaskEnded
 
@@ -75,12 +76,19 @@ async def coordinated(turn: Turn, report: TaskCoordinated) -> None:
     if part is None or part.attempt != report.attempt or part.coordinated:
         return
     task = turn.state.given[part.task_no]
-    if part.state is not SubtaskState.RUNNING or task.ending is not None:
+    if part.state is not SubtaskState.RUNNING or not _goes_on(turn, task):
         return  # else the command would count as sent
     _put(turn, part, coordinated=True)
     if is_joined(turn, task):
         spec = (await turn.tasks([task.no]))[task.no][1]
         turn.send(task.node_no or 0, orders.joining_order(turn, task, spec))
+
+
+def _goes_on(turn: Turn, task: TaskRecord) -> bool:
+    """Whether a task is not about to end, nor one of its nodes to leave."""
+    nodes = [turn.node(part.node_no) for part in turn.state.subtasks.of(task.no)]
+    there = all(node is not None and node.state in OPEN_NODE_STATES for node in nodes)
+    return there and task.ending is None
 
 
 def part_ended(turn: Turn, part: SubtaskRecord, report: TaskEnded) -> None:

@@ -17,6 +17,7 @@ from penstock.domain.states import TASK_MOVES, TaskEvent, TaskState, after
 from penstock.engine import ends, gangs, orders, special
 from penstock.engine.occupancy import task_began
 from penstock.engine.readiness import Readiness, readiness
+from penstock.engine.state import OPEN_NODE_STATES
 from penstock.engine.turn import Turn
 from penstock.messages import KillTask, ReturnTask, TaskBegan, TaskCoordinated, TaskEnded
 from penstock.scheduler.queue import Placement
@@ -209,9 +210,14 @@ async def _prepared(turn: Turn, job_node: JobNodeRecord) -> None:
 
 
 def begin_prepared(turn: Turn, job: JobRecord, task: TaskRecord, spec: bytes) -> None:
-    """Begin a task whose nodes are all prepared."""
+    """Begin a task whose nodes are all prepared.
+
+    One of them may be leaving; then the task goes back when it is gone.
+    """
     nodes = [turn.state.nodes[no] for no in ends.nodes_of(turn, task)]
     for node in nodes:
+        if node.state not in OPEN_NODE_STATES:
+            return
         found = readiness(job, node, turn.state.job_nodes.get(job.no, node.no))
         if found is not Readiness.READY:
             return

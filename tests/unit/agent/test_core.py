@@ -598,9 +598,25 @@ def test_a_linger_ends_with_its_wall_clock() -> None:
 
 def test_the_files_of_a_gang_come_first_but_not_when_a_run_joins() -> None:
     told = Told()
-    assert isinstance(told(order(gang=gang(1, FILES), lingers=True))[0], events.Prepare)
+    assert isinstance(told(order(gang=gang(0, FILES), lingers=True))[0], events.Prepare)
+    told(events.Prepared(KEY))
+    told(events.Coordinated(KEY))
     joins = order(6, gang=gang(0, FILES), joins=True)
     assert isinstance(told(joins)[0], events.Spawn)
+
+
+@pytest.mark.parametrize("there", ["nothing", "not ready", "ending", "older"])
+def test_a_run_that_finds_nothing_to_join_is_lost(there: str) -> None:
+    told = Told()
+    if there != "nothing":
+        told(order(attempt=1 if there == "older" else 2, gang=gang(), lingers=True))
+    if there in ("ending", "older"):
+        told(events.Coordinated(RunKey(5, 1 if there == "older" else 2)))
+    if there == "ending":
+        told(kill(2))
+    told(order(6, 2, gang=gang(), joins=True))
+    (ended,) = told.reports(TaskEnded)
+    assert (ended.task_no, ended.attempt, ended.lost) == (6, 2, True)
 
 
 def test_runs_with_other_numbers_hold_the_directory_of_their_task() -> None:

@@ -263,14 +263,14 @@ def play(scenario: Scenario, **settings: Any) -> None:
         await house.open()
         try:
             await scenario(house)
-            await _memory_is_true(house)
+            await memory_is_true(house)
         finally:
             await house.close()
 
     asyncio.run(asyncio.wait_for(run(), 20))
 
 
-async def _memory_is_true(house: House) -> None:
+async def memory_is_true(house: House) -> None:
     """What the engine believes is what a restart would make it believe."""
     believed, rebuilt = house.engine._state, State.restored(await house.store.load())
     assert believed.given == rebuilt.given

@@ -582,6 +582,22 @@ def test_a_node_that_leaves_takes_the_whole_along() -> None:
     play(scenario)
 
 
+def test_no_command_is_sent_while_a_node_leaves() -> None:
+    async def scenario(house: House) -> None:
+        gang = await begun(house)
+        await gang.coordinate(0, 1)
+        (node,) = [each for each in await house.nodes() if each.no == gang.parts[1].node_no]
+        await house.engine.remove_nodes(ACCOUNT, "pool", NodeRemoval(node_list=[node.id]), ANY)
+        await gang.coordinate(2)
+        assert gang.command is None
+        await house.host.settle()
+        await gang.killed()
+        task = await house.task("t")
+        assert (task.state, task.requeue_count) == (TaskState.ACTIVE, 1)
+
+    play(scenario)
+
+
 def test_a_node_that_waits_for_its_tasks_waits_for_the_gang() -> None:
     async def scenario(house: House) -> None:
         gang = await joined(house)

@@ -478,6 +478,24 @@ def test_a_node_that_leaves_while_it_is_prepared_stays_listed() -> None:
     play(scenario)
 
 
+def test_no_task_begins_on_a_node_that_leaves() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool()
+        await with_both(house)
+        await house.add("t")
+        run = (await house.runs())[BEFORE]
+        (node,) = await house.nodes()
+        await house.engine.remove_nodes(ACCOUNT, "pool", NodeRemoval(node_list=[node.id]), ANY)
+        await house.host.end(run)  # before the host hears of it
+        assert await house.runs() == {}
+        assert await states(house, "t") == [TaskState.PREPARING]
+        await house.host.settle()
+        task = await house.task("t")
+        assert (task.state, task.requeue_count) == (TaskState.ACTIVE, 0)
+
+    play(scenario)
+
+
 # --- release ---------------------------------------------------------------------------------
 
 
