@@ -211,7 +211,8 @@ class Story:
         return PoolSpec(
             id="pool",
             vm_size="standard_d4_v3",
-            target_dedicated_nodes=4,
+            target_dedicated_nodes=3,
+            target_low_priority_nodes=1,
             task_slots_per_node=slots,
             enable_inter_node_communication=True,
         )
@@ -221,7 +222,11 @@ class Story:
 
     async def add_job(self) -> None:
         self.count += 1
-        spec: dict[str, Any] = {}
+        spec: dict[str, Any] = {
+            "priority": self.random.choice((0, 0, 100)),
+            "max_parallel_tasks": self.random.choice((-1, -1, 2)),
+            "allow_task_preemption": self.chance(0.3),
+        }
         if self.chance(0.7):
             spec["job_preparation_task"] = JobPreparationTask(
                 id="before",
@@ -308,6 +313,12 @@ class Story:
         elif self.chance(0.3):
             size = Resize(target_dedicated_nodes=self.random.randint(2, 5))
             await self.house.engine.resize_pool(ACCOUNT, "pool", size, ANY)
+        elif self.chance(0.2):
+            await self.house.engine.disable_node(ACCOUNT, "pool", node.id, how)
+        elif self.chance(0.3):
+            await self.house.engine.enable_node(ACCOUNT, "pool", node.id)
+        elif self.chance(0.2):
+            await self.house.engine.preempt_node(ACCOUNT, "pool", node.id)
         else:
             work = self.random.choice((NodeWork.REBOOT, NodeWork.REIMAGE))
             await self.house.engine.work_on_node(ACCOUNT, "pool", node.id, work, how)
@@ -394,7 +405,7 @@ class Story:
         assert not state.subtasks._all
         for node in await self.house.nodes():
             assert (node.running_tasks, node.running_slots) == (0, 0)
-            assert node.state in (NodeState.IDLE, NodeState.OFFLINE)
+            assert node.state in (NodeState.IDLE, NodeState.OFFLINE, NodeState.PREEMPTED)
 
 
 @pytest.mark.parametrize("seed", range(40))
