@@ -41,6 +41,7 @@ async def standing(
         best=_best(turn, queue, room.best),
         fits=room.fits and not whole,
         fits_held=room.fits_held,
+        all_held=bool(usable) and not room.fits and room.best is None,
         mine=held if is_mine else None,
         other=None if is_mine else held,
         manager=_manager(job, mine, demand),

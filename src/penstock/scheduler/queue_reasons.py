@@ -53,6 +53,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     best: Best | None = None  # of the nodes that are kept for nobody else
     fits: bool = False  # and it has room
     fits_held: bool = False  # there is room on nodes that are kept for another
+    all_held: bool = False  # all nodes are, with room or without
     mine: Holding | None = None
     other: Holding | None = None
     manager: str | None = None  # of its job, which goes first and still waits
@@ -86,7 +87,7 @@ def of_queue(standing: Standing) -> Iterator[Reason]:
         )
     if standing.mine is not None:
         yield _held(standing, standing.mine)
-    elif not standing.fits and standing.fits_held:
+    elif not standing.fits and (standing.fits_held or standing.all_held):
         yield _held_for_another(standing.other)
     elif standing.wants_nodes and standing.idle < standing.wants_nodes:
         yield _nodes_taken(standing)
@@ -139,12 +140,12 @@ def _held_for_another(other: Holding | None) -> Reason:
     if other is None or other.holder is None:
         return because(
             Code.HELD_FOR_ANOTHER,
-            "The nodes with room are kept for tasks of higher priority.",
+            "The nodes that it might have are kept for tasks of higher priority.",
             "It may start when those have started.",
         )
     return because(
         Code.HELD_FOR_ANOTHER,
-        f"The nodes with room are held for {other.holder.told}, which needs"
+        f"The nodes that it might have are held for {other.holder.told}, which needs"
         f" {counted(other.wanted, 'node')} and has {other.free}.",
         f"It may start when task {other.holder.task.id!r} has started.",
         job=other.holder.job_id,

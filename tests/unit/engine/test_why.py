@@ -60,6 +60,21 @@ def test_the_true_cause_is_first_and_without_it_the_task_runs(make: Make) -> Non
     play(scenario, **settings)
 
 
+def test_all_nodes_may_be_held_for_another_task_though_none_has_room() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=2, slots=1, enable_inter_node_communication=True)
+        await house.job()
+        await house.add("x", "y")
+        await house.runs()
+        await house.add("g", multi_instance_settings=blocked.gang(2))
+        await house.add("t")
+        (held, *_) = await why(house, "t")
+        assert held.code == Code.HELD_FOR_ANOTHER
+        assert details(held)["task"] == "g"
+
+    play(scenario)
+
+
 def test_the_turn_of_a_task_comes_after_the_slots() -> None:
     async def scenario(house: House) -> None:
         await house.pool(slots=1)
