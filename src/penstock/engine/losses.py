@@ -42,7 +42,7 @@ def lose_node(turn: Turn, node: NodeRecord) -> None:
         again = next_boot(turn, node, wiped=True)
         turn.put(c.PutNode(replace(again, host=None)))  # another host may have it
     elif NodeEvent.LOST in NODE_MOVES[node.state]:
-        move_node(turn, node, NodeEvent.LOST, running_tasks=0, running_slots=0)
+        move_node(turn, node, NodeEvent.LOST)  # a gang counts there until all of it has ended
         special.node_gone(turn, node)
         touch_waiting_jobs(turn, node.no)
 

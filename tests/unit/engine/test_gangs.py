@@ -563,6 +563,26 @@ def test_a_node_that_is_lost_lets_the_whole_run_again(primary: bool, stage: str)
     play(scenario)
 
 
+def test_a_node_that_was_lost_counts_a_gang_until_all_of_it_has_ended() -> None:
+    async def scenario(house: House) -> None:
+        other, _mine, theirs = await on_two_hosts(house)
+        await fall_silent(house, house.host, other)
+        lost = next(node for node in await house.nodes() if node.host == house.host.name)
+        assert (lost.state, lost.running_tasks) == (NodeState.UNKNOWN, 1)
+        await house.host.connect([lost.no])
+        await house.host.settle()
+        back = next(node for node in await house.nodes() if node.no == lost.no)
+        assert (back.state, back.running_tasks) == (NodeState.RUNNING, 1)
+        for run in theirs:
+            await other.end(run, exit_code=None, failure=KILLED, killed=True)
+        await house.engine._submit(lambda _turn: None)
+        again = {run.attempt for host in (house.host, other) for run in host.take(RunTask)}
+        assert again == {2}, "it has both nodes, and no other"
+        assert [node.running_tasks for node in await house.nodes()] == [1, 1]
+
+    play(scenario)
+
+
 def test_a_node_that_leaves_takes_the_whole_along() -> None:
     async def scenario(house: House) -> None:
         gang = await joined(house)
