@@ -15,8 +15,10 @@ from penstock.domain.refusals import (
 from penstock.domain.specs.pool import PoolPatch, PoolReplacement, PoolSpec, StartTask
 from penstock.domain.states import (
     ALLOCATION_MOVES,
+    POOL_MOVES,
     AllocationEvent,
     AllocationState,
+    PoolEvent,
     PoolState,
     after,
 )
@@ -96,7 +98,8 @@ def replace_properties(
 def delete_pool(turn: Turn, account: str, pool_id: str, when: Conditions) -> None:
     """Let all nodes leave; the pool is forgotten when the last has left."""
     pool = changeable(turn, account, pool_id, when)
-    pool = put_pool(turn, pool, state=PoolState.DELETING, state_us=turn.now_us)
+    deleting = after(POOL_MOVES, pool.state, PoolEvent.DELETED)
+    pool = put_pool(turn, pool, state=deleting, state_us=turn.now_us)
     for node in turn.state.roster.of_pool(pool.no):
         departures.remove_node(turn, turn.state.nodes[node.no], Removal.REQUEUE)
     turn.touch_pool(pool.no)
