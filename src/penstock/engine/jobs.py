@@ -70,8 +70,11 @@ def add_job(turn: Turn, account: str, spec: JobSpec) -> JobRecord:
     return make_job(turn, account, spec)
 
 
-def check_storage(turn: Turn, account: str, spec: JobTemplate) -> None:
-    """Refuse files for special tasks from a linked storage that is not there."""
+def check_storage(turn: Turn, account: str, spec: JobTemplate, prefix: str = "") -> None:
+    """Refuse files for special tasks from a linked storage that is not there.
+
+    `prefix` leads to the job in what was sent.
+    """
     if turn.settings.has_storage(account):
         return
     for task, name in (
@@ -80,7 +83,7 @@ def check_storage(turn: Turn, account: str, spec: JobTemplate) -> None:
         (spec.job_release_task, "jobReleaseTask"),
     ):
         if task is not None:
-            need_storage(task.resource_files, f"{name}.resourceFiles")
+            need_storage(task.resource_files, f"{prefix}{name}.resourceFiles")
 
 
 def make_job(

@@ -52,6 +52,7 @@ def add_schedule(turn: Turn, account: str, spec: JobScheduleSpec) -> ScheduleRec
         raise JobScheduleBeingDeleted if deleting else JobScheduleExists
     if turn.state.job(account, spec.id) is not None:
         raise JobWithSameIdExists
+    jobs.check_storage(turn, account, spec.job_specification, "jobSpecification.")
     quotas.check_jobs(turn, turn.settings, account)
     schedule = ScheduleRecord(
         no=turn.new_no(),
@@ -79,6 +80,7 @@ def patch_schedule(
         if (value := getattr(patch, name)) is not None
     }
     spec = replace(schedule.spec, **new)
+    jobs.check_storage(turn, account, spec.job_specification, "jobSpecification.")
     more: dict[str, Any] = {}
     if spec.schedule != schedule.spec.schedule:
         plan = plan_of(spec.schedule)

@@ -18,8 +18,9 @@ from penstock.domain.refusals import (
     TaskIdSameAsJobReleaseTask,
 )
 from penstock.domain.specs.common import NameValue, ResourceFile, TaskConstraints
-from penstock.domain.specs.job import JobPatch
+from penstock.domain.specs.job import JobPatch, JobTemplate, PoolInfo
 from penstock.domain.specs.pool import NodeRemoval, Resize
+from penstock.domain.specs.schedule import JobScheduleSpec, Schedule
 from penstock.domain.specs.special import JobManagerTask, JobPreparationTask, JobReleaseTask
 from penstock.domain.states import JobState, NodeState, TaskState
 from penstock.messages import (
@@ -799,6 +800,11 @@ def test_files_of_a_linked_storage_need_one(part: str) -> None:
         with pytest.raises(InvalidPropertyValue):
             await house.job(**{part: tasks[part]})
         assert await house.job_record() is None
+        template = JobTemplate(pool_info=PoolInfo(pool_id="pool"), **{part: tasks[part]})
+        schedule = JobScheduleSpec(id="s", schedule=Schedule(), job_specification=template)
+        with pytest.raises(InvalidPropertyValue) as raised:
+            await house.engine.add_schedule(ACCOUNT, schedule)
+        assert raised.value.values["PropertyName"].startswith("jobSpecification.")
 
     play(scenario)
 
