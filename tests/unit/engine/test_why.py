@@ -11,9 +11,12 @@ from penstock.domain.conditions import ANY
 from penstock.domain.records import NodeWork, Removal
 from penstock.domain.specs.common import TaskConstraints
 from penstock.domain.specs.job import AutoPool, JobSpec, PoolInfo
-from penstock.domain.specs.pool import PoolTemplate
+from penstock.domain.specs.pool import PoolTemplate, SchedulingPolicy
+from penstock.domain.specs.special import JobManagerTask
+from penstock.domain.specs.task import ExitConditions, ExitOptions
 from penstock.domain.states import JobState, TaskState
 from penstock.engine.settings import Quotas
+from penstock.messages import RunTask
 from penstock.scheduler.reasons import Code, Reason
 from penstock.store.memory import MemoryStore
 from tests.records import ACCOUNT
@@ -266,3 +269,164 @@ def test_the_work_does_not_grow_with_the_tasks_that_wait(monkeypatch: pytest.Mon
     play(scenario)
     few, many = asked
     assert 0 < many <= few <= 6
+
+
+def test_of_a_range_the_task_that_failed_is_named_as_it_is_spelled() -> None:
+    """One that failed but lets its dependents run does not count among them."""
+
+    async def scenario(house: House) -> None:
+        await house.pool(slots=4)
+        await house.job(uses_task_dependencies=True)
+        lenient = ExitConditions(default=ExitOptions(dependency_action="satisfy"))
+        await house.add("1", exit_conditions=lenient)
+        await house.add("002", "3")
+        await house.add("t", depends_on=after(start=1, end=3))
+        await house.add("u", depends_on=after(start=1, end=2))
+        runs = await house.runs()
+        await house.host.end(runs["1"], 1)
+        (slow,) = await why(house, "u")
+        assert slow.code == Code.DEPENDENCY_UNFINISHED
+        assert "task '002', which is running" in slow.message
+        await house.host.end(runs["002"], 8)
+        failed, unfinished = await why(house, "t")
+        assert details(failed)["task"] == "002"
+        assert failed.code == Code.DEPENDENCY_FAILED
+        assert details(unfinished)["task"] == "3"
+
+    play(scenario)
+
+
+def test_the_best_node_is_the_one_that_lacks_least() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=2, slots=4)
+        await house.job()
+        await house.add("full", required_slots=4)
+        await house.add("most", required_slots=3)
+        await house.add("t", required_slots=2)
+        (reason,) = await why(house, "t")
+        assert details(reason) | {"node": ""} == {
+            "requiredSlots": "2",
+            "node": "",
+            "slotsTaken": "3",
+            "slotsPerNode": "4",
+            "nodes": "2",
+            "job": "job",
+            "task": "most",
+        }
+
+    play(scenario)
+
+
+def test_what_only_counts_for_a_task_that_could_run() -> None:
+    """Slots are taken, but none of these would have them if they were free."""
+
+    async def scenario(house: House) -> None:
+        await house.pool(slots=1)
+        await house.job(uses_task_dependencies=True)
+        await house.add("runs")
+        await house.add("dependent", depends_on=after("x"))
+        await house.add("large", required_slots=2)
+        await house.add("t")
+        assert await codes(house, "dependent") == [Code.DEPENDENCY_MISSING]
+        assert await codes(house, "large") == [Code.TOO_MANY_SLOTS]
+        await house.engine.disable_job(ACCOUNT, "job", "wait", ANY)
+        assert await codes(house, "t") == [Code.JOB_DISABLED]
+
+    play(scenario)
+
+
+def test_who_is_before_a_task() -> None:
+    """Older jobs only where those go first; none that may not start."""
+
+    async def scenario(house: House) -> None:
+        policy = SchedulingPolicy(job_default_order="creationtime")
+        await house.pool(slots=1, task_scheduling_policy=policy)
+        await house.job("older")
+        await house.add("runs", "waits", job="older")
+        await house.job()
+        await house.add("t")
+        await house.job("newer")
+        await house.add("n", job="newer")
+        await house.job("closed", priority=9)
+        await house.engine.disable_job(ACCOUNT, "closed", "wait", ANY)
+        await house.add("c", job="closed")
+        _, turn = await why(house, "t")
+        assert details(turn) == {"higherPriority": "0", "equalPriority": "1", "sameJob": "0"}
+        assert "older jobs go first" in turn.message
+
+    play(scenario)
+
+
+def test_nodes_that_are_held_count_against_the_limit_of_the_others() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=2, slots=1, enable_inter_node_communication=True)
+        await house.job("other")
+        await house.add("y", job="other")
+        await house.job(max_parallel_tasks=1)
+        await house.add("g", multi_instance_settings=blocked.gang(2))
+        await house.add("t")
+        assert await codes(house, "g") == [Code.NODES_HELD]
+        assert (await codes(house, "t"))[0] == Code.MAX_PARALLEL_TASKS
+
+    play(scenario)
+
+
+def test_a_quota_keeps_a_multi_instance_task_from_its_nodes() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=2, slots=1, enable_inter_node_communication=True)
+        await house.job()
+        await house.add("t", multi_instance_settings=blocked.gang(2))
+        assert await codes(house, "t") == [Code.NODES_TAKEN, Code.QUOTA_REACHED]
+
+    play(scenario, quotas=Quotas(dedicated_cores=blocked.FOUR_CORES))
+
+
+def test_a_manager_that_runs_keeps_no_task_of_its_job() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(slots=2)
+        await house.job(job_manager_task=JobManagerTask(id="boss", command_line="true"))
+        await house.add("t")
+        (reason,) = await why(house, "t")
+        assert reason.code == Code.SLOTS_TAKEN
+        assert "job manager 'boss'" in reason.message
+
+    play(scenario)
+
+
+def test_what_was_sent_ahead_and_is_called_off() -> None:
+    async def scenario(house: House) -> None:
+        await blocked.sent_ahead(house)
+        summary = await house.engine.why_job(ACCOUNT, "job", 10)
+        assert [group.reason.code for group in summary.groups] == [Code.NEXT_ON_NODE]
+        await house.engine.disable_job(ACCOUNT, "job", "requeue", ANY)
+        assert await codes(house, "t") == [Code.BEING_REQUEUED]
+
+    play(scenario)
+
+
+def test_a_summary_begins_with_the_oldest_whatever_they_wait_for() -> None:
+    async def scenario(house: House) -> None:
+        await house.job(uses_task_dependencies=True)
+        await house.add("old", depends_on=after("x"))
+        await house.add("new")
+        summary = await house.engine.why_job(ACCOUNT, "job", 1)
+        assert [group.task_id for group in summary.groups] == ["old"]
+
+    play(scenario)
+
+
+def test_of_several_nodes_those_are_named_that_are_being_prepared() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=2, slots=1, enable_inter_node_communication=True)
+        await house.job(job_preparation_task=blocked.PREPARATION)
+        await house.add("t", multi_instance_settings=blocked.gang(2))
+        await house.engine._submit(lambda _: None)
+        first, second = house.host.take(RunTask)
+        (reason,) = await why(house, "t")
+        assert details(reason)["nodes"] == "2"
+        await house.host.end(first)
+        (reason,) = await why(house, "t")
+        by_no = {node.no: node.id for node in await house.nodes()}
+        assert details(reason) == {"node": by_no[second.node_no], "nodes": "1"}
+
+    play(scenario)

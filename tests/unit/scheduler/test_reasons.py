@@ -25,7 +25,7 @@ from penstock.scheduler.job_reasons import is_over, of_job
 from penstock.scheduler.node_reasons import cause_of, census, of_nodes
 from penstock.scheduler.numbers import Numbers
 from penstock.scheduler.pool_reasons import CoreQuota, of_errors, of_fit, of_missing, of_pool
-from penstock.scheduler.queue_reasons import Standing, of_cap, of_queue
+from penstock.scheduler.queue_reasons import Best, Standing, of_cap, of_queue
 from penstock.scheduler.reasons import Code, Reason, because, counted, some_are
 from penstock.scheduler.task_reasons import not_waiting, past
 from penstock.scheduler.waiting import WaitingJob
@@ -338,3 +338,23 @@ def test_what_is_before_a_task_in_its_line() -> None:
     assert waiting.before(12, 1, None, 2) == 2
     assert waiting.before(15, 2, None, 9) == 0
     assert waiting.first(2) == [11, 13, 15]
+
+
+def test_slots_that_tasks_were_sent_ahead_for_are_not_taken_twice() -> None:
+    best = Best("n", slots=2, free=-3, occupant=None)
+    (reason,) = of_queue(standing(fits=False, best=best))
+    assert said(reason)["slotsTaken"] == "2"
+    assert "next free when a running task ends" in reason.message
+
+
+def test_a_node_that_starts_on_a_host_that_is_away() -> None:
+    starting = replace(a_node(1), state=NodeState.STARTING, host="h")
+    assert cause_of(starting, {"h"}) == Code.NODES_STARTING
+    assert cause_of(starting, set()) == Code.NODES_AWAY
+    assert cause_of(replace(starting, host=None), set()) == Code.NODES_STARTING
+
+
+def test_of_a_long_chain_the_ends_are_named() -> None:
+    three, four = (dependencies(chain(*"abcd"[:size]))[0].message for size in (3, 4))
+    assert "'a', which waits for task 'b', which waits for task 'c', which is not" in three
+    assert "'b', which waits for 1 more task down to task 'd', which is not there" in four
