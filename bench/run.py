@@ -19,6 +19,7 @@ from bench.report import RESULTS, Report, append, progress, show
 BENCHMARKS: Sequence[str] = (
     "throughput",
     "latency",
+    "dependencies",
     "adding",
     "null",
     "core",
