@@ -19,6 +19,7 @@ from azure.batch import BatchClient
 from azure.batch.models import (
     BatchJobConstraints,
     BatchJobCreateOptions,
+    BatchJobDisableOptions,
     BatchJobManagerTask,
     BatchJobScheduleConfiguration,
     BatchJobScheduleCreateOptions,
@@ -341,6 +342,16 @@ def test_a_server_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> N
         assert done.stdout == ""
         assert "no server answers at http://127.0.0.1:9" in done.stderr
         assert "penstock up" in done.stderr
+
+
+def test_a_job_without_tasks_explains_itself(plain: Penstock) -> None:
+    client = plain.client()
+    with made_job(client, job_options(unique("still"), "no-such-pool")) as job:
+        wait = BatchJobDisableOptions(disable_tasks="wait")
+        client.begin_disable_job(job, wait, polling_interval=1)
+        told = command("explain", job, "--ready-file", str(plain.ready_file)).stdout
+        assert f"No task of job {job!r} waits; the job is disabl" in told
+        assert f"- JobDisabled: Job {job!r} is disabl" in told
 
 
 def test_events_and_causes_from_the_command_line(plain: Penstock) -> None:

@@ -62,13 +62,12 @@ def _causes(said: Mapping[str, Any]) -> None:
 
 def _summary(said: Mapping[str, Any]) -> None:
     job, waiting, looked_at = said["jobId"], said["waiting"], said["lookedAt"]
-    if not said["value"]:
+    if not waiting:
         say(f"No task of job {job!r} waits; the job is {said['jobState']}.")
-        return
-    of_those = "" if looked_at >= waiting else f"; what keeps the first {looked_at}"
-    say(f"{waiting} tasks of job {job!r} wait{of_those}:")
+    else:
+        of_those = "" if looked_at >= waiting else f"; what keeps the first {looked_at}"
+        say(f"{waiting} tasks of job {job!r} wait{of_those}:")
     for cause in said["value"]:
-        say(
-            f"- {cause['count']} of them, such as {cause['exampleTaskId']!r}, {cause['code']}:"
-            f" {cause['message']}\n  {cause['remedy']}"
-        )
+        count, such = cause["count"], cause.get("exampleTaskId")
+        of_whom = f"{count} of them, such as {such!r}, " if count else ""
+        say(f"- {of_whom}{cause['code']}: {cause['message']}\n  {cause['remedy']}")

@@ -202,6 +202,9 @@ def test_a_failed_dependency_is_found_among_many() -> None:
         assert details(found[0])["unmet"] == "201"
         (far,) = await why(house, "r")
         assert details(far)["unmet"] == "100001"
+        await house.add("0777")
+        await house.host.end((await house.runs())["0777"], 5)
+        assert details((await why(house, "r"))[0])["root"] == "0777"
 
     play(scenario)
 
