@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 from msgspec.structs import replace
 
 from penstock.domain.instants import INFINITE, Duration
-from penstock.domain.specs.common import Spec
+from penstock.domain.specs.common import JsonObject, Spec
 from penstock.domain.specs.job import (
     AutoPool,
     JobConstraints,
@@ -71,6 +71,7 @@ def filled_job(spec: JobT, *, of_schedule: bool = False) -> JobT:
     refuse_unsupported("job", spec)
     check_display_name(spec.display_name)
     _check_numbers(spec.priority, spec.max_parallel_tasks)
+    _check_network(spec.network_configuration)
     return replace(
         spec,
         pool_info=_pool_info(spec.pool_info, of_schedule=of_schedule),
@@ -94,6 +95,7 @@ def job_patch_from_wire(document: bytes) -> JobPatch:
     """The body of PATCH /jobs/{id}; what is absent stays as it is."""
     patch = storable(body_of(JobPatch, document))
     _check_numbers(patch.priority, patch.max_parallel_tasks)
+    _check_network(patch.network_configuration)
     return replace(
         patch,
         pool_info=_pool_update(patch.pool_info) if patch.pool_info else None,
@@ -130,6 +132,19 @@ def _check_numbers(priority: int | None, parallel: int | None) -> None:
         if parallel < 1:
             raise wrong("maxParallelTasks", parallel, "must be -1 (no limit), or 1 at least")
         check_range(parallel, 1, LARGEST_INT, "maxParallelTasks")
+
+
+def _check_network(network: JsonObject | None) -> None:
+    """A network has a subnet. Nodes do not join it; it is stored and returned."""
+    if network is None:
+        return
+    subnet, stays = network.get("subnetId"), network.get("skipWithdrawFromVNet")
+    if subnet is None:
+        raise missing("networkConfiguration.subnetId")
+    if not isinstance(subnet, str) or not subnet:
+        raise wrong("networkConfiguration.subnetId", subnet, "must be the id of a subnet")
+    if not isinstance(stays, bool | None):
+        raise wrong("networkConfiguration.skipWithdrawFromVNet", stays, "must be true or false")
 
 
 def _pool_info(info: PoolInfo, *, of_schedule: bool) -> PoolInfo:

@@ -316,6 +316,14 @@ BAD_JOBS: list[tuple[str, Any, str]] = [
     ),
     ("jobPreparationTask", {"id": "", "commandLine": "x"}, "jobPreparationTask.id"),
     ("jobReleaseTask", {"commandLine": "x"}, "jobPreparationTask"),
+    ("networkConfiguration", {}, "networkConfiguration.subnetId"),
+    ("networkConfiguration", {"subnetId": 5}, "networkConfiguration.subnetId"),
+    ("networkConfiguration", {"subnetId": ""}, "networkConfiguration.subnetId"),
+    (
+        "networkConfiguration",
+        {"subnetId": "s", "skipWithdrawFromVNet": "x"},
+        "networkConfiguration.skipWithdrawFromVNet",
+    ),
 ]
 
 
