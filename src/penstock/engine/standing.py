@@ -38,7 +38,7 @@ async def standing(
         usable=len(usable),
         idle=room.idle,
         wants_nodes=demand.nodes if demand is not None and whole else 0,
-        best=_best(turn, queue, room.best),
+        best=None if room.best is None else at_node(turn, queue, room.best),
         fits=room.fits and not whole,
         fits_held=room.fits_held,
         all_held=bool(usable) and not room.fits and room.best is None,
@@ -99,9 +99,8 @@ def _manager(job: JobRecord, mine: WaitingJob, demand: Demand | None) -> str | N
     return manager.id if manager is not None and goes_first else None
 
 
-def _best(turn: Turn, queue: PoolQueue, node: NodeRecord | None) -> Best | None:
-    if node is None:
-        return None
+def at_node(turn: Turn, queue: PoolQueue, node: NodeRecord) -> Best:
+    """What runs on a node, as one sees it who waits for its slots."""
     given = [task for task in turn.state.given_to(node.no) if not task.ahead]
     first = min(given, key=lambda task: (task.start_us is None, task.start_us or 0), default=None)
     occupant = None if first is None else Occupant(turn.state.jobs[first.job_no].id, first)

@@ -13,7 +13,7 @@ from penstock.domain.states import JobState, TaskState
 from penstock.engine import ends
 from penstock.engine.blockers import Blockers
 from penstock.engine.readiness import Readiness, readiness
-from penstock.engine.standing import MOST_BEFORE, standing
+from penstock.engine.standing import MOST_BEFORE, at_node, standing
 from penstock.engine.state import queue_key
 from penstock.engine.turn import Turn
 from penstock.scheduler.demands import Demand
@@ -28,9 +28,9 @@ from penstock.scheduler.pool_reasons import (
     of_pool,
     target_of,
 )
-from penstock.scheduler.queue_reasons import Standing, at_last, of_cap, of_queue
+from penstock.scheduler.queue_reasons import Standing, at_last, next_on, of_cap, of_queue
 from penstock.scheduler.reasons import Code, Group, Reason, Summary, because
-from penstock.scheduler.task_reasons import next_on, not_waiting, past
+from penstock.scheduler.task_reasons import not_waiting, past
 
 MOST_IN_SUMMARY: Final = 1000
 """So many waiting tasks of a job are looked at."""
@@ -109,7 +109,8 @@ class Explainer:
             return [not_waiting(task, self._unprepared_of(task))]
         node = self._turn.node(task.node_no) if task.ahead else None
         if node is not None:
-            return [next_on(node.id)]
+            queue = self._turn.state.queue(queue_key(self._job))
+            return [next_on(at_node(self._turn, queue, node))]
         if is_over(self._job):
             return list(of_job(self._job))
         return [*await self._of_waiting(task), *past(task)]

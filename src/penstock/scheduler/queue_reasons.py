@@ -31,6 +31,10 @@ class Best(msgspec.Struct, frozen=True):
     free: int
     occupant: Occupant | None  # which began first of those on it
 
+    @property
+    def taken(self) -> int:
+        return self.slots - max(0, self.free)
+
 
 class Holding(msgspec.Struct, frozen=True):
     """Nodes that are held for a task until there are enough of them."""
@@ -62,6 +66,20 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     before: int = 0  # tasks of its job
     most_before: int = 0  # as many as were counted
     oldest_first: bool = False
+
+
+def next_on(node: Best) -> Reason:
+    """It was sent ahead to a node."""
+    return because(
+        Code.NEXT_ON_NODE,
+        f"It is among the next on node {node.node_id!r}; {node.taken} of {node.slots} slots are"
+        f" taken there, next free {_next_free(node)}.",
+        "It begins when enough slots of the node are free.",
+        node=node.node_id,
+        slots_taken=node.taken,
+        slots_per_node=node.slots,
+        **_occupant(node),
+    )
 
 
 def of_cap(standing: Standing) -> Iterator[Reason]:
@@ -174,24 +192,26 @@ def _slots_taken(standing: Standing) -> Iterator[Reason]:
     best = standing.best
     if best is None:
         return
-    taken = best.slots - max(0, best.free)
-    next_free = "when a running task ends"
-    if best.occupant is not None:
-        next_free = f"when {best.occupant.told} ends"
-        if best.occupant.task.start_us is not None:
-            next_free += f", which runs since {instant_text(best.occupant.task.start_us)}"
     yield because(
         Code.SLOTS_TAKEN,
-        f"It needs {counted(standing.slots, 'slot')}; {taken} of {best.slots} are taken on its best"
-        f" node {best.node_id!r}, next free {next_free}.",
+        f"It needs {counted(standing.slots, 'slot')}; {best.taken} of {best.slots} are taken on its"
+        f" best node {best.node_id!r}, next free {_next_free(best)}.",
         "It may start when running tasks end, or on more nodes: resize the pool.",
         required_slots=standing.slots,
         node=best.node_id,
-        slots_taken=taken,
+        slots_taken=best.taken,
         slots_per_node=best.slots,
         nodes=standing.usable,
         **_occupant(best),
     )
+
+
+def _next_free(best: Best) -> str:
+    if best.occupant is None:
+        return "when a running task ends"
+    since = best.occupant.task.start_us
+    runs = "" if since is None else f", which runs since {instant_text(since)}"
+    return f"when {best.occupant.told} ends{runs}"
 
 
 def _occupant(best: Best | None) -> dict[str, object]:

@@ -10,16 +10,6 @@ from penstock.domain.states import TaskResult, TaskState
 from penstock.scheduler.reasons import Code, Reason, because, counted
 
 
-def next_on(node_id: str) -> Reason:
-    """It was sent ahead to a node."""
-    return because(
-        Code.NEXT_ON_NODE,
-        f"It is among the next on node {node_id!r}.",
-        "It begins when a slot of the node is free.",
-        node=node_id,
-    )
-
-
 def not_waiting(task: TaskRecord, unprepared: Sequence[NodeRecord] = ()) -> Reason:
     """It has a node, or is over. `unprepared` are those of its nodes that are being prepared."""
     if task.state is TaskState.COMPLETED:

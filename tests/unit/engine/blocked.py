@@ -737,7 +737,8 @@ async def sent_ahead(house: House) -> Blocked:
             )
         )
 
-    return Blocked(Code.NEXT_ON_NODE, (f"among the next on node {node.id!r}",), undo)
+    says = (f"among the next on node {node.id!r}", "1 of 1 slots are taken", "when task 'y' of job")
+    return Blocked(Code.NEXT_ON_NODE, says, undo, details={"task": "y", "job": "job"})
 
 
 Make = Callable[[House], Coroutine[Any, Any, Blocked]]
