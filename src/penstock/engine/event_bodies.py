@@ -235,7 +235,7 @@ class NodeGone(_Body, frozen=True, kw_only=True):
 
 class JobCreated(_Body, frozen=True, kw_only=True):
     id: str
-    pool_id: str
+    pool_id: str | None = None  # absent: its auto pool could not be made
     state: str
     priority: int
     job_schedule_id: str | None = None
@@ -244,7 +244,7 @@ class JobCreated(_Body, frozen=True, kw_only=True):
 
 class JobChanged(_Body, frozen=True, kw_only=True):
     id: str
-    pool_id: str
+    pool_id: str | None = None
     previous_state: str
     state: str
     terminate_reason: str | None = None

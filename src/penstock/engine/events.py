@@ -332,7 +332,7 @@ def _put_job(change: c.PutJob, state: State, _now_us: int) -> Iterator[Told]:
         schedule = state.schedules.get(job.schedule_no or 0)
         created = b.JobCreated(
             id=job.id,
-            pool_id=job.pool_id,
+            pool_id=job.pool_id or None,
             state=job.state.value,
             priority=job.spec.priority or 0,
             job_schedule_id=None if schedule is None else schedule.id,
@@ -342,7 +342,7 @@ def _put_job(change: c.PutJob, state: State, _now_us: int) -> Iterator[Told]:
     elif before.state is not job.state:
         changed = b.JobChanged(
             id=job.id,
-            pool_id=job.pool_id,
+            pool_id=job.pool_id or None,
             previous_state=before.state.value,
             state=job.state.value,
             terminate_reason=job.terminate_reason,

@@ -23,10 +23,11 @@ from penstock.domain.records import (
 )
 from penstock.domain.refusals import OperationInvalidForCurrentState, ServerBusy
 from penstock.domain.specs.common import TaskConstraints
-from penstock.domain.specs.job import JobTemplate, PoolInfo
+from penstock.domain.specs.job import AutoPool, JobSpec, JobTemplate, PoolInfo
 from penstock.domain.specs.pool import (
     ImageReference,
     PoolSpec,
+    PoolTemplate,
     Resize,
     SchedulingPolicy,
     VirtualMachineConfiguration,
@@ -44,6 +45,7 @@ from penstock.domain.states import (
 )
 from penstock.engine.event_log import MOST_STREAMS, EventLog
 from penstock.engine.events import events_of
+from penstock.engine.settings import Quotas
 from penstock.engine.state import State
 from tests.records import ACCOUNT, NOW_US, a_job, a_node, a_pool, a_task
 from tests.unit.engine.house import FAILED, House, play
@@ -483,6 +485,23 @@ def test_a_node_that_no_host_has_leaves_as_any_other() -> None:
 
 
 # --- jobs and schedules ----------------------------------------------------------------------
+
+
+def test_a_job_without_the_auto_pool_that_it_was_to_have() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool()
+        info = PoolInfo(
+            auto_pool_specification=AutoPool(
+                pool_lifetime_option="job", pool=PoolTemplate(vm_size="standard_d4_v3")
+            )
+        )
+        await house.engine.add_job(ACCOUNT, JobSpec(id="job", pool_info=info))
+        created, *_, changed = told(house, "Job")
+        assert created[1] == {"id": "job", "state": "active", "priority": 0}
+        assert changed[1]["schedulingError"]["code"] == "AutoPoolCreationFailedWithQuotaReached"
+        assert "poolId" not in changed[1]
+
+    play(scenario, quotas=Quotas(pools=1))
 
 
 def test_the_life_of_a_job() -> None:
