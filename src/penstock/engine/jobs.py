@@ -242,7 +242,14 @@ def resume(turn: Turn, job_no: int) -> None:
 def terminate_job(
     turn: Turn, account: str, job_id: str, reason: str | None, when: Conditions, *, force: bool
 ) -> JobRecord:
-    """Kill what runs; tasks that wait stay as they are."""
+    """Kill what runs; tasks that wait stay as they are.
+
+    With `force` a job that is being terminated waits no more for what it still waited for.
+    """
+    job = turn.job(account, job_id)
+    if force and job.state is JobState.TERMINATING:
+        when.check(job.modified_us)
+        return _stop_tasks(turn, job, force=True)
     job = live_job(turn, account, job_id)
     when.check(job.modified_us)
     return _terminate(turn, job, reason or "UserTerminate", force=force)
@@ -270,13 +277,19 @@ def _stop_tasks(turn: Turn, job: JobRecord, *, force: bool) -> JobRecord:
 def delete_job(
     turn: Turn, account: str, job_id: str, when: Conditions, *, force: bool
 ) -> JobRecord:
-    """Kill what runs and remove the directories; then the job is forgotten with its tasks."""
+    """Kill what runs and remove the directories; then the job is forgotten with its tasks.
+
+    With `force` a job that is being deleted waits no more for what it still waited for.
+    """
     job = turn.job(account, job_id)
     when.check(job.modified_us)
-    if job.state is JobState.DELETING:
+    if job.state is not JobState.DELETING:
+        ended = job.state is JobState.COMPLETED
+        job = _move(turn, job, JobEvent.DELETED, released=job.released or ended)
+    elif not force:
         raise JobBeingDeleted
-    ended = job.state is JobState.COMPLETED
-    job = _move(turn, job, JobEvent.DELETED, released=job.released or ended)
+    for chore in turn.state.chores_of(job.no) if force else ():
+        turn.put(c.DropChore(chore.no))
     job = _stop_tasks(turn, job, force=force)
     if force or job.spec.job_preparation_task is None:
         job = _remove_directories(turn, job, wait=not force)

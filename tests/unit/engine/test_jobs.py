@@ -165,6 +165,30 @@ def test_force_does_not_wait_for_nodes() -> None:
     play(scenario)
 
 
+def test_force_ends_what_was_begun_without_it() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool()
+        await house.job()
+        await house.add("t")
+        await house.runs()
+        await house.engine.terminate_job(ACCOUNT, "job", "enough", ANY, force=False)
+        with pytest.raises(JobBeingTerminated):
+            await house.engine.terminate_job(ACCOUNT, "job", None, ANY, force=False)
+        assert await state(house) is JobState.TERMINATING
+        await house.engine.terminate_job(ACCOUNT, "job", None, ANY, force=True)
+        job = await record(house)
+        assert (job.state, job.terminate_reason) == (JobState.COMPLETED, "enough")
+        assert (await house.task("t")).state is TaskState.COMPLETED
+        await house.engine.delete_job(ACCOUNT, "job", ANY, force=False)
+        assert await state(house) is JobState.DELETING
+        await house.engine.delete_job(ACCOUNT, "job", ANY, force=True)
+        assert await house.job_record() is None
+        assert len(house.host.take(RemoveJob)) == 2
+        await house.host.settle()
+
+    play(scenario)
+
+
 def test_a_deleted_job_is_there_until_its_nodes_are_clean() -> None:
     async def scenario(house: House) -> None:
         await house.pool(nodes=2, slots=1)
