@@ -108,11 +108,10 @@ def test_equal_jobs_share_evenly_and_an_urgent_one_overtakes(
         batch.create_tasks(job_id, tasks_of(TASKS, "/bin/true"))
     batch.create_pool(pool_options(pool_id, nodes=NODES))
 
-    def half_done() -> bool:
-        counts = (batch.get_job_task_counts(job_id).task_counts for job_id in equal)
-        return sum(count.completed for count in counts) >= TASKS
+    def under_way() -> bool:
+        return batch.get_job_task_counts(equal[0]).task_counts.completed >= TASKS // 4
 
-    eventually(half_done, WITHIN_S, "half of all tasks")
+    eventually(under_way, WITHIN_S, "a quarter of the tasks")
     batch.create_tasks(urgent, tasks_of(URGENT, "/bin/true"))
     tasks = [
         (job_id, task)
@@ -148,11 +147,15 @@ def check_overtaking(nodes: Sequence[Sequence[tuple[datetime, bool]]], since: da
     before = []
     for began in nodes:
         kinds = [(is_urgent, len(list(runs))) for is_urgent, runs in groupby(it[1] for it in began)]
-        assert [is_urgent for is_urgent, _ in kinds] in ([False, True, False], [False]), kinds
+        assert [is_urgent for is_urgent, _ in kinds] in (
+            [False, True, False],
+            [False, True],  # the last ones of all
+            [False],
+        ), kinds
         after = [is_urgent for start, is_urgent in began if start >= since]
         before.append(after.index(True) if True in after else 0)
     print(f"begun on each node between the add and the first urgent one: {before}")
-    assert max(before) <= MOST_PER_SLOT + 1
+    assert max(before) <= MOST_PER_SLOT + 1, nodes
 
 
 def test_an_urgent_job_is_next_where_nothing_is_sent_ahead(
