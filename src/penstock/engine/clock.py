@@ -25,10 +25,16 @@ from penstock.store.contract import Store
 MOST_ADVANCES: Final = 16
 """Those that wait for their turn."""
 
-STILL_S: Final = 0.25
-"""Of what has not changed for so long, the end is not waited for."""
+STILL_S: Final = 1.0
+"""Of what has not changed for so long, the end is not waited for.
 
-LONGEST_REST_S: Final = 1.0
+Most tasks of those who try out schedules are shorter, on a busy machine too. What is longer is met
+once: each time the patience for the rest of the advance is halved, down to `LEAST_STILL_S`.
+"""
+
+LEAST_STILL_S: Final = 0.25
+
+LONGEST_REST_S: Final = 3.0
 """Real time that one step may take in all."""
 
 _CLEANING_US: Final = MINUTE_US
@@ -91,6 +97,7 @@ class EngineClock:
         self._walks: set[asyncio.Task[None]] = set()
         self._promised_us = 0  # of advances that have not come to their end
         self._ignored: set[Hashable] = set()  # what was too slow to be waited for
+        self._patience_s = STILL_S
 
     @property
     def offset_us(self) -> int:
@@ -137,10 +144,12 @@ class EngineClock:
 
     async def _in_turn(self, us: int) -> None:
         async with self._one_at_a_time:
-            self._ignored.clear()
+            self._ignored &= set(self._under_way())
+            self._patience_s = STILL_S
             await self._walk(self.offset_us + us)
 
     async def _walk(self, to_us: int) -> None:
+        await self._rest()  # what was begun just before has its time, too
         while True:
             offset_us = await self._next_stop(to_us)
             await self._engine.submit(partial(self._step, offset_us=offset_us))
@@ -184,7 +193,7 @@ class EngineClock:
         """Return when nothing is under way any more but what is too slow to be waited for."""
         loop = asyncio.get_running_loop()
         end_at = loop.time() + LONGEST_REST_S
-        still_at = loop.time() + STILL_S
+        still_at = loop.time() + self._patience_s
         before: set[Hashable] | None = None
         while True:
             under_way = set(self._under_way()) - self._ignored
@@ -192,10 +201,11 @@ class EngineClock:
             if not under_way and not self._engine.is_deciding:
                 return
             if under_way != before:
-                before, still_at = under_way, now_at + STILL_S
+                before, still_at = under_way, now_at + self._patience_s
             left_s = min(still_at, end_at) - now_at
             if left_s <= 0:
                 self._ignored |= under_way
+                self._patience_s = max(self._patience_s / 2, min(LEAST_STILL_S, STILL_S))
                 return
             await self._engine.turned(left_s)
 

@@ -132,6 +132,21 @@ def test_a_running_task_is_not_harmed_and_has_run_for_as_long() -> None:
     play(scenario)
 
 
+def test_what_is_known_to_be_slow_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(house: House) -> None:
+        await house.pool()
+        await house.job()
+        await house.add("slow")
+        await house.runs()
+        await house.engine.clock.advance(HOUR_US)
+        for bound in ("STILL_S", "LONGEST_REST_S"):
+            monkeypatch.setattr(clock_module, bound, 3600.0)
+        await asyncio.wait_for(house.engine.clock.advance(HOUR_US), 10)
+        assert (await house.task("slow")).state is TaskState.RUNNING
+
+    play(scenario)
+
+
 def test_what_hosts_report_is_never_before_its_task_was_made() -> None:
     async def scenario(house: House) -> None:
         await house.pool(1, 1)
@@ -226,6 +241,29 @@ def test_what_an_instant_causes_has_its_time_before_the_next() -> None:
         two = await house.task("two", "second")
         assert two.state is TaskState.COMPLETED
         assert two.start_us == NOW_US + HOUR_US, "in the place that the first left"
+
+    play(scenario)
+
+
+def test_what_has_just_begun_has_its_time_before_the_first_instant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock_module, "STILL_S", 3600.0)
+    monkeypatch.setattr(clock_module, "LONGEST_REST_S", 3600.0)
+
+    async def scenario(house: House) -> None:
+        await house.pool()
+        await house.job()
+        await house.add("one")
+        (run,) = (await house.runs()).values()
+        advance = asyncio.create_task(house.engine.clock.advance(HOUR_US))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert house.engine.clock.offset_us == 0
+        await house.host.end(run, length_us=0)
+        await asyncio.wait_for(advance, 10)
+        assert house.engine.clock.offset_us == HOUR_US
+        assert (await house.task("one")).end_us == NOW_US
 
     play(scenario)
 
