@@ -331,6 +331,9 @@ def settle(turn: Turn, job_no: int, action: str | None) -> None:
     if action == MANAGER_DONE and job.state in LIVE_JOB_STATES:
         _terminate(turn, job, "JMComplete")
         return
+    if action == "terminate" and job.state in LIVE_JOB_STATES and job.disable_how != "terminate":
+        _terminate(turn, job, "TaskFailed")  # those that it killed itself do not count
+        return
     if turn.state.job_given.get(job_no):
         return
     if job.state is JobState.DISABLING:

@@ -128,6 +128,26 @@ def test_disabling_may_wait_for_what_runs() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize(("how", "then"), [("wait", "completed"), ("terminate", "disabled")])
+def test_a_failure_counts_while_a_job_is_being_disabled(how: str, then: str) -> None:
+    """But not that of tasks that were killed for it."""
+
+    async def scenario(house: House) -> None:
+        await house.pool()
+        await house.job(on_task_failure="performexitoptionsjobaction")
+        await house.add("t")
+        run = (await house.runs())["t"]
+        await house.engine.disable_job(ACCOUNT, "job", how, ANY)
+        await (house.host.end(run, 1) if how == "wait" else end_killed(house))
+        job = await record(house)
+        assert (job.state, job.terminate_reason) == (
+            then,
+            "TaskFailed" if how == "wait" else None,
+        )
+
+    play(scenario)
+
+
 def test_terminating_kills_and_leaves_what_waits() -> None:
     async def scenario(house: House) -> None:
         await house.pool(slots=1)
