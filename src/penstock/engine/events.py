@@ -13,6 +13,7 @@ from typing import Any, Final
 from penstock.domain import changes as c
 from penstock.domain.instants import MINUTE_US, instant_text
 from penstock.domain.records import (
+    Detail,
     Failure,
     JobNodeRecord,
     JobRecord,
@@ -26,6 +27,7 @@ from penstock.domain.states import AllocationState, NodeState, PoolState, TaskRe
 from penstock.engine import event_bodies as b
 from penstock.engine.event_bodies import capital, encoded, scheduling_error, time_text
 from penstock.engine.state import State
+from penstock.scheduler.pool_reasons import of_fit
 
 Told = tuple[str, str, bytes]
 """The account that it is told to, the name of the event, its body."""
@@ -38,6 +40,9 @@ _ONE_NODE: Final = b.MultiInstanceSettings(1)
 
 _AT_WORK: Final = (NodeState.IDLE, NodeState.RUNNING)
 """Between these two a node goes with its tasks, whose events tell it."""
+
+_ANY_NUMBER: Final = 2**31
+"""Of nodes: a pool may grow."""
 
 _NOT_PREPARED: Final = Failure(
     "usererror", "JobPreparationTaskFailed", "The job preparation task of the node failed"
@@ -74,6 +79,26 @@ def _set_task(change: c.SetTask, state: State, now_us: int) -> Sequence[Told]:
     if now is TaskState.ACTIVE:
         return _active_again(change, state, now_us)
     return ()
+
+
+def _add_task(change: c.AddTask, state: State, _now_us: int) -> Sequence[Told]:
+    """Of a task that no node of its pool can run, whatever their number: why."""
+    task = change.task
+    job = state.jobs[task.job_no]
+    pool = state.pool(job.account, job.pool_id)
+    if pool is None or (task.slots <= (pool.spec.task_slots_per_node or 1) and not task.instances):
+        return ()
+    reason = next(of_fit(pool, _ANY_NUMBER, task.slots, state.demand_of(task)), None)
+    if reason is None:
+        return ()
+    failure = Failure(
+        "usererror",
+        "TaskSchedulingConstraintFailed",
+        reason.message,
+        (Detail("Reason", reason.code), *reason.details),
+    )
+    body = b.TaskNotScheduled(*_head(job, task), scheduling_error(failure))
+    return ((job.account, "TaskScheduleFailEvent", encoded(body)),)
 
 
 def _active_again(change: c.SetTask, state: State, now_us: int) -> Sequence[Told]:
@@ -384,6 +409,7 @@ def _all(
 
 
 _TELL: Final[Mapping[type, Callable[[Any, State, int], Sequence[Told]]]] = {
+    c.AddTask: _add_task,
     c.SetTask: _set_task,
     c.DropTask: _drop_task,
     c.PutJobNode: _all(_put_job_node),

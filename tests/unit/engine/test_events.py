@@ -222,6 +222,32 @@ def test_a_task_whose_node_could_not_be_prepared() -> None:
     assert name == "TaskRequeueEvent", "its node was lost while it was prepared"
 
 
+@pytest.mark.parametrize(
+    ("task", "pool", "reason"),
+    [
+        ({"slots": 5}, {"task_slots_per_node": 4}, "TooManySlots"),
+        ({"instances": 2}, {"enable_inter_node_communication": False}, "NoInterNodeCommunication"),
+        ({"slots": 4}, {"task_slots_per_node": 4}, None),
+        ({"instances": 9000}, {"enable_inter_node_communication": True}, None),
+    ],
+)
+def test_a_task_that_no_node_of_its_pool_can_run(
+    task: dict[str, Any], pool: dict[str, Any], reason: str | None
+) -> None:
+    defaults = {"task_slots_per_node": 1, **pool}
+    with_pool = c.PutPool(replace(a_pool(), spec=replace(a_pool().spec, **defaults)))
+    found = of_change(c.AddTask(replace(a_task(), **task), b""), with_pool, c.PutJob(a_job()))
+    if reason is None:
+        assert found == []
+        return
+    ((name, body),) = found
+    assert name == "TaskScheduleFailEvent"
+    error = body["schedulingError"]
+    assert (error["category"], error["code"]) == ("UserError", "TaskSchedulingConstraintFailed")
+    assert error["details"][0] == {"name": "Reason", "value": reason}
+    assert of_change(c.AddTask(replace(a_task(), **task), b""), c.PutJob(a_job())) == []
+
+
 def test_managers_and_tasks_of_many_nodes() -> None:
     task = a_task(state=TaskState.RUNNING, manager=True, instances=4, node_id="n", pool_id="p")
     before = (c.PutPool(a_pool()), c.PutJob(a_job()), c.AddTask(a_task(), b""))
