@@ -171,7 +171,7 @@ def test_dependencies_that_are_missing(asked: Asked, pool: str) -> None:
     with made_job(asked.batch, dependent_job(pool)) as job:
         add(asked.batch, job, task("1"), task(depends_on=after(start=1, end=3)))
         completed(asked.batch, job, "1")
-        says = "Of the 3 tasks 1 to 3 2 have not succeeded, the first of them 2"
+        says = "Of the 3 tasks from 1 to 3, 2 did not succeed yet, the first of them 2"
         asked.expect(job, "DependencyMissing", "task '2', which is not there", says)
         add(asked.batch, job, task("2"), task("03"))
         asked.runs(job)

@@ -125,8 +125,8 @@ def _of_many(unmet: Unmet, chain: Chain) -> str:
     for span in unmet.spans:
         if _spells(span, name) and span.start < span.end:
             return (
-                f" Of the {span.end - span.start + 1} tasks {span.start} to {span.end}"
-                f" {span.count} have not succeeded, the first of them {span.first[0]}."
+                f" Of the {span.end - span.start + 1} tasks from {span.start} to {span.end},"
+                f" {span.count} did not succeed yet, the first of them {span.first[0]}."
             )
     if unmet.count > 1:
         return f" In all {unmet.count} of its dependencies are not met."

@@ -139,7 +139,7 @@ async def some_of_a_range_are_missing(house: House) -> Blocked:
         for run in (await house.runs()).values():
             await end(house, run)
 
-    says = ("task '17', which is not there", "Of the 100 tasks 1 to 100 3 have not succeeded")
+    says = ("task '17', which is not there", "Of the 100 tasks from 1 to 100, 3 did not")
     return Blocked(Code.DEPENDENCY_MISSING, says, undo, details={"unmet": "3"})
 
 
