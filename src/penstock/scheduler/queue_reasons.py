@@ -107,7 +107,7 @@ def of_queue(standing: Standing) -> Iterator[Reason]:
         yield _held(standing, standing.mine)
     elif not standing.fits and (standing.fits_held or standing.all_held):
         yield _held_for_another(standing.other)
-    elif standing.wants_nodes and standing.idle < standing.wants_nodes:
+    elif standing.idle < min(standing.wants_nodes, standing.usable):  # else too few take tasks
         yield _nodes_taken(standing)
     if standing.usable and not standing.fits and not standing.wants_nodes:
         yield from _slots_taken(standing)

@@ -328,6 +328,12 @@ def test_the_turn_of_a_task() -> None:
     assert reason.message == ("1 task of other jobs of its priority wait (older jobs go first).")
 
 
+def test_nodes_are_taken_only_where_some_are_not_idle() -> None:
+    (reason,) = of_queue(standing(wants_nodes=3, usable=2, idle=1))
+    assert reason.code == Code.NODES_TAKEN
+    assert list(of_queue(standing(wants_nodes=3, usable=2, idle=2))) == []
+
+
 def test_what_is_before_a_task_in_its_line() -> None:
     waiting = WaitingJob(1, 0, -1)
     waiting.add_many([11, 12, 13, 14], 1)
