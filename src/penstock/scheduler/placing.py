@@ -37,6 +37,9 @@ class Placing(Standing):
         self._reserved: Reservation | None = None
         self._preemption = Preemption(self._room, self.jobs)
         self._running = self._preemption.running
+        self._unshared: dict[
+            int, tuple[int, ...]
+        ] = {}  # by task: nodes to which nothing goes ahead
         self._asleep: dict[int, dict[int, None]] = {}  # by node: jobs that found no room on it
         self._aside: list[WaitingJob] = []  # found no node that they may use, in this pass
         self._anew = False  # what fits now has to be looked at again, in this pass
@@ -102,9 +105,33 @@ class Placing(Standing):
         self._enter(job, fresh=False)
         placement = Placement(job.job_no, task_no, node_no, slots, ahead)
         self._running[placement.task_no] = placement
+        if placement.demand is not None or job.prepares:
+            self._keep_unshared(job, placement)
         if job.preemptible:
             self._preemption.began(placement)
         return placement
+
+    def _keep_unshared(self, job: WaitingJob, placement: Placement) -> None:
+        """Send nothing ahead to nodes that a task has for itself, or that are prepared for it:
+        there it would begin at once."""
+        ready = job.prepared.nodes if job.prepared is not None else ()
+        waits = job.prepares and any(node_no not in ready for node_no in placement.nodes)
+        if not placement.ahead and (_has_whole(placement) or waits):
+            self._unshared[placement.task_no] = placement.nodes
+            for node_no in placement.nodes:
+                self._room.bar_ahead(node_no)
+
+    def _share(self, job_no: int, node_no: int) -> None:
+        """A node is prepared for a job, whose tasks begin there now."""
+        for task_no in list(self._unshared):
+            placement = self._running[task_no]
+            same = (placement.job_no, placement.nodes) == (job_no, (node_no,))
+            if same and not _has_whole(placement):
+                self._unbar(task_no)
+
+    def _unbar(self, task_no: int) -> None:
+        for node_no in self._unshared.pop(task_no, ()):
+            self._room.unbar_ahead(node_no)
 
     # --- placing where not all are alike -----------------------------------------------------
 
@@ -348,6 +375,8 @@ class Placing(Standing):
             demand=demand,
         )
         self._running[placement.task_no] = placement
+        if placement.demand is not None or job.prepares:
+            self._keep_unshared(job, placement)
         if job.preemptible:
             self._preemption.began(placement)
         return placement
@@ -411,3 +440,7 @@ def _is_before(job: WaitingJob, other: WaitingJob | None) -> bool:
     assert job.entry is not None
     assert other.entry is not None
     return job.entry[1] < other.entry[1]
+
+
+def _has_whole(placement: Placement) -> bool:
+    return placement.demand is not None and placement.demand.is_whole

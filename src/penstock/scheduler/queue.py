@@ -123,6 +123,7 @@ class PoolQueue(Placing):
             job.prepared = Prepared()
         job.prepared.add(node_no)
         self._knowing.setdefault(node_no, {})[job_no] = None
+        self._share(job_no, node_no)
 
     def unprepared(self, job_no: int, node_no: int) -> None:
         """A node has to be prepared for the job again."""
@@ -230,6 +231,8 @@ class PoolQueue(Placing):
         for held in placement.nodes:
             self._room.take(held, slots)
         self._running[placement.task_no] = placement
+        if placement.demand is not None or job.prepares:
+            self._keep_unshared(job, placement)
         if job.preemptible:
             self._preemption.began(placement)
 
@@ -244,6 +247,7 @@ class PoolQueue(Placing):
         preemption = self._preemption
         if placement is not None and (preemption.begun or preemption.going):
             preemption.ended(placement)
+        self._unbar(task_no)
         job = self.jobs.get(job_no)
         if job is not None:
             was_capped = job.capped

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from penstock.scheduler.demands import Demand
 from penstock.scheduler.nodes import FreeNodes, Trait, Traits
 from penstock.scheduler.waiting import WaitingJob
@@ -23,6 +25,8 @@ class Room:
         self.improved: dict[int, None] = {}  # nodes that got room, if anybody wants to know
         self.watched = False
         self._rank: dict[int, int] = {}  # of kept nodes
+        self._ahead: dict[int, int] = {}  # slots that may be sent ahead, where any may
+        self._barred: Counter[int] = Counter()  # tasks while which nothing is sent ahead
 
     def open(self, node_no: int, free: int, trait: Trait) -> None:
         if node_no in self.nodes:
@@ -37,15 +41,30 @@ class Room:
         self.traits.drop(node_no)
         self.nodes.close(node_no)
         self.soon.close(node_no)
+        self._ahead.pop(node_no, None)
 
     def set_ahead(self, node_no: int, ahead: int) -> None:
-        if ahead:
+        self._ahead[node_no] = ahead
+        if ahead and not self._barred[node_no]:
             self.soon.open(node_no, self.nodes.free(node_no) + ahead)
             if node_no in self._rank:
                 self.soon.hide(node_no)
             self._more(node_no)
         else:
             self.soon.close(node_no)
+
+    def bar_ahead(self, node_no: int) -> None:
+        """Send nothing ahead: a task has slots of which the node does not know yet, or all."""
+        self._barred[node_no] += 1
+        self.soon.close(node_no)
+
+    def unbar_ahead(self, node_no: int) -> None:
+        """That is over, for one task."""
+        self._barred[node_no] -= 1
+        if not self._barred[node_no]:
+            del self._barred[node_no]
+            if node_no in self.nodes and self._ahead.get(node_no):
+                self.set_ahead(node_no, self._ahead[node_no])
 
     def take(self, node_no: int, slots: int) -> None:
         """Use slots of a node; a negative number gives them back."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from penstock.domain.conditions import ANY
 from penstock.domain.refusals import Refusal
 from penstock.domain.specs.pool import NodeRemoval
+from penstock.domain.specs.special import JobManagerTask, JobPreparationTask
 from penstock.domain.states import JobState, NodeState, TaskResult, TaskState
 from penstock.messages import KillTask, ReturnTask, RunTask, TaskBegan, TaskEnded
 from penstock.scheduler.ahead import MOST_PER_SLOT
@@ -296,5 +301,29 @@ def test_a_host_that_forgot_everything_is_told_first_what_has_the_slots() -> Non
         await house.host.connect([node_no])
         assert [run.ahead for run in house.host.take(RunTask)] == [False, True]
         house.engine._state.node_given[node_no] = given
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"job_preparation_task": JobPreparationTask(command_line="prepare")},
+        {"job_manager_task": JobManagerTask(id="m", command_line="manage", run_exclusive=True)},
+    ],
+)
+def test_nothing_goes_ahead_to_where_it_would_begin_too_early(spec: dict[str, Any]) -> None:
+    """A task has slots there of which the host does not know."""
+
+    async def scenario(house: House) -> None:
+        await quick_pool(house)
+        await house.job("other", priority=5, **spec)
+        if "job_manager_task" not in spec:
+            await house.add("m", job="other")
+        (first,) = house.host.take(RunTask)
+        await house.job()
+        await house.add("t")
+        assert house.host.take(RunTask) == []
+        del first
 
     play(scenario)
