@@ -9,10 +9,13 @@ from unittest import mock
 from penstock.agent.admission import Admission
 from penstock.agent.chores import Chore, Chores
 from penstock.agent.core import AgentCore
-from penstock.agent.events import Action, RemoveTree, Run, RunKey
+from penstock.agent.events import Action, Reboot, RemoveTree, Run, RunKey
 from penstock.agent.journal import Journal
 from penstock.agent.ledger import BegunRun, Ledger
+from penstock.agent.nodes import Nodes
+from penstock.agent.state import Node
 from penstock.messages import RemoveJob, TaskEnded
+from tests.sim.machine import Machine
 
 Bug = AbstractContextManager[Any]
 
@@ -75,6 +78,44 @@ def drops_files_under_a_task() -> Bug:
         return [action]
 
     return mock.patch.object(Chores, "_remove", remove)
+
+
+def keeps_files_over_a_reimage() -> Bug:
+    """A host starts a node anew with all files that it has."""
+    proceed = Nodes.proceed
+
+    def spare(self: Nodes, node: Node) -> list[Action]:
+        actions = proceed(self, node)
+        return [Reboot(it.node, False) if isinstance(it, Reboot) else it for it in actions]
+
+    return mock.patch.object(Nodes, "proceed", spare)
+
+
+def wipes_at_each_boot() -> Bug:
+    """A host starts a node anew with no files at all."""
+    proceed = Nodes.proceed
+
+    def clean(self: Nodes, node: Node) -> list[Action]:
+        actions = proceed(self, node)
+        return [Reboot(it.node, True) if isinstance(it, Reboot) else it for it in actions]
+
+    return mock.patch.object(Nodes, "proceed", clean)
+
+
+def boots_under_a_task() -> Bug:
+    """A host starts a node anew without ending what runs on it."""
+    take_down = Nodes._take_down
+
+    def hasty(self: Nodes, node: Node, now_us: int) -> list[Action]:
+        if node.next is None or node.dropping:
+            return take_down(self, node, now_us)
+        node.address = None
+        return self.proceed(node)
+
+    patches = ExitStack()
+    patches.enter_context(mock.patch.object(Nodes, "_take_down", hasty))
+    patches.enter_context(mock.patch.object(Machine, "end_before_boot"))
+    return patches
 
 
 def keeps_what_is_not_listed() -> Bug:

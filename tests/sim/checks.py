@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from penstock.agent.events import RunKey
 from penstock.domain import changes as c
-from penstock.domain.records import NodeRecord, TaskRecord
-from penstock.domain.states import TaskResult, TaskState
+from penstock.domain.records import (
+    JobNodeRecord,
+    NodeRecord,
+    SpecialRun,
+    SubtaskRecord,
+    TaskRecord,
+)
+from penstock.domain.states import SubtaskState, TaskResult, TaskState
 from penstock.engine.engine import Engine
 from penstock.engine.state import State
 from penstock.engine.turn import Turn
 from penstock.messages import NumberedReport, RunTask, TaskEnded
 from tests.sim import records
+from tests.sim.beside import Beside, is_over
 from tests.sim.disk import Disk
 from tests.sim.invariants import Broken, Invariant
 from tests.sim.machine import Process
@@ -53,11 +60,17 @@ class Watch:
         self.attempts: dict[int, int] = {}  # the newest that was ever committed
         self.turns = 0
         self.placing = Placing()
+        self.beside = Beside(self._that_count)
         self._silent_us = silent_us
         self._turn_us = 0  # of the turn that is being taken, by the clock that nobody sets
         self._heard: defaultdict[str, deque[int]] = defaultdict(lambda: deque(maxlen=_HEARD_KEPT))
+        self._changes: Sequence[c.Change] = ()  # of the commit under way
         self._looked_at = -1  # the revision that the memory was compared with
         self._picture: Picture | None = None
+
+    def opened(self, store: Disk) -> None:
+        """This is where everything is written."""
+        self.store = self.beside.store = store
 
     @property
     def picture(self) -> Picture:
@@ -116,15 +129,25 @@ class Watch:
     def reported(self, turn: Turn, report: NumberedReport) -> None:
         """A report is about to be believed."""
         if isinstance(report, TaskEnded):
+            self.beside.reported(report)
+            key = RunKey(report.task_no, report.attempt)
+            if self._is_at_work(key) and key not in self.given_up:
+                raise Broken(Invariant.TRUTH, f"{key} is reported as over and runs")
             task = turn.state.given.get(report.task_no)
-            if task is not None and task.attempt == report.attempt:
-                key = RunKey(report.task_no, report.attempt)
-                alive = [p for p in self.working.get(task.no, {}).values() if p.key == key]
-                if alive:
-                    raise Broken(Invariant.TRUTH, f"{key} is reported as over and runs")
-                if report.killed and task.ending is None:
-                    what = f"{key} was killed, and nobody had asked for it"
-                    raise Broken(Invariant.TRUTH, what)
+            mine = task is not None and task.attempt == report.attempt
+            if task is not None and mine and report.killed and task.ending is None:
+                what = f"{key} was killed, and nobody had asked for it"
+                raise Broken(Invariant.TRUTH, what)
+
+    def _is_at_work(self, key: RunKey) -> bool:
+        return any(process.key == key for process in self.working.get(key.number, {}).values())
+
+    def _that_count(self) -> Iterator[Process]:
+        """What is at work, but for what was given up."""
+        for at_work in self.working.values():
+            for process in at_work.values():
+                if process.key not in self.given_up:
+                    yield process
 
     def process_began(self, process: Process) -> None:
         """A host started a process."""
@@ -144,6 +167,8 @@ class Watch:
                 what = f"{key} starts on {process.host} while {other.key} runs: two at once"
                 raise Broken(Invariant.ALONE, what)
         self._slots_suffice(process)
+        if key not in self.given_up:
+            self.beside.began(process)
 
     def _slots_suffice(self, process: Process) -> None:
         node = process.run.node
@@ -160,22 +185,42 @@ class Watch:
             raise Broken(Invariant.SLOTS, what)
 
     def process_ended(self, process: Process) -> None:
+        """It did so by itself, or was ended."""
+        self.beside.ended(process)
         at_work = self.working[process.key.number]
         del at_work[process.host, process.pid]
         if not at_work:
             del self.working[process.key.number]
+
+    def node_boots(self, root: str, *, old: bool, wipe: bool, sure: bool) -> None:
+        """A node starts anew on its host; `old` says that it has files which must not stay."""
+        if old and not wipe:
+            raise Broken(Invariant.BOOTS, f"files of {root} outlive a boot that is to wipe them")
+        if wipe and not old and sure:
+            raise Broken(Invariant.BOOTS, f"files of {root} go with a boot that is to keep them")
 
     # --- commits -------------------------------------------------------------------------------
 
     def before_commit(self, changes: Sequence[c.Change]) -> list[TaskRecord]:
         """Look at each change against what the store has until now; give what gets a node."""
         placed: list[TaskRecord] = []
+        self._changes, self.placing.came_back = changes, set()
         for change in changes:
+            self.beside.commits(change)
             if isinstance(change, c.AddTask | c.SetTask):
                 before = self.store.tasks.get(change.task.no)
                 self._task_changes(change.task, before)
                 if before is not None and change.task.attempt > before.attempt:
                     placed.append(replace(change.task, depends=before.depends))
+                elif before is not None and (before.ahead or before.state is not TaskState.ACTIVE):
+                    self.placing.came_back.add(before.no)
+            elif isinstance(change, c.PutSubtask):
+                self._part_changes(change.subtask, self.store.parts.get(change.subtask.no))
+            elif isinstance(change, c.DropSubtasks):
+                for part in [p for p in self.store.parts.values() if p.task_no == change.task_no]:
+                    self._part_changes(None, part)
+            elif isinstance(change, c.PutJobNode):
+                self._special_changes(change.job_node)
             elif isinstance(change, c.KeepSatisfied):
                 self.placing.ended_well(self.picture, change)
             elif isinstance(change, c.DropTask):
@@ -200,6 +245,52 @@ class Watch:
                 raise Broken(Invariant.ONCE, what)
             self.completions[task.no] = 0
 
+    def _part_changes(self, part: SubtaskRecord | None, before: SubtaskRecord | None) -> None:
+        if part is not None:
+            sent = part.state is SubtaskState.RUNNING
+            self.attempts[part.no] = part.attempt if sent else self.attempts.get(part.no, 0)
+        if before is None or before.state is not SubtaskState.RUNNING:
+            return
+        if part is None or part.state is not SubtaskState.RUNNING:
+            job = self.store.jobs[before.job_no]
+            node = self.store.nodes.get(before.node_no)
+            forced = (job.account, job.id) in self.forced_jobs
+            gone = forced or node is None or self._silent(node.host)
+            self._run_leaves(RunKey(before.no, before.attempt), given_up=gone)
+
+    def _special_changes(self, at: JobNodeRecord) -> None:
+        before, job = self.store.job_nodes.get(at.no), self.store.jobs.get(at.job_no)
+        node = self._node_after(at.node_no)
+        forced = job is not None and (job.account, job.id) in self.forced_jobs
+        gone = forced or node is None or is_over(node, at) or self._silent(node.host)
+        pairs: tuple[tuple[int, SpecialRun | None, SpecialRun | None], ...] = (
+            (at.no, at.preparation, before.preparation if before else None),
+            (at.release_no, at.release, before.release if before else None),
+        )
+        for run_no, run, was in pairs:
+            if run is not None:
+                self.attempts[run_no] = max(run.attempt, self.attempts.get(run_no, 0))
+            goes_on = run is not None and was is not None and run.attempt == was.attempt
+            if was is not None and was.running and not (goes_on and run and run.running):
+                self._run_leaves(RunKey(run_no, was.attempt), given_up=gone)
+
+    def _node_after(self, node_no: int) -> NodeRecord | None:
+        """A node as the commit that is being looked at leaves it."""
+        found = self.store.nodes.get(node_no)
+        for change in self._changes:
+            if isinstance(change, c.PutNode | c.OccupyNode) and change.node.no == node_no:
+                found = change.node
+            elif isinstance(change, c.DropNode) and change.no == node_no:
+                return None
+        return found
+
+    def _run_leaves(self, key: RunKey, *, given_up: bool) -> None:
+        if given_up:
+            self.given_up.add(key)
+        elif self._is_at_work(key):
+            what = f"{key} is over by the record, and runs on a host that is there"
+            raise Broken(Invariant.TRUTH, what)
+
     def _completes(self, task: TaskRecord, before: TaskRecord) -> None:
         if before.state is not TaskState.COMPLETED:
             self.completions[task.no] += 1
@@ -213,19 +304,16 @@ class Watch:
             if task.result is TaskResult.SUCCESS:
                 raise Broken(Invariant.TRUTH, f"task {task.id} succeeded without an exit code")
             return
-        codes = {p.exit_code for p in self.begun[RunKey(task.no, task.attempt)]}
+        runs = [RunKey(task.no, task.attempt)]
+        runs += [RunKey(part.no, task.attempt) for part in self.picture.parts[task.no]]
+        codes = {process.exit_code for key in runs for process in self.begun[key]}
         if task.exit_code not in codes:
             what = f"task {task.id} ended with {codes}, not {task.exit_code}"
             raise Broken(Invariant.TRUTH, what)
 
     def _leaves(self, task: TaskRecord) -> None:
         """An attempt is over by the record: nothing runs of it, or its host was silent."""
-        key = RunKey(task.no, task.attempt)
-        if self._is_given_up(task):
-            self.given_up.add(key)
-        elif any(process.key == key for process in self.working.get(task.no, {}).values()):
-            what = f"{key} is over by the record, and runs on a host that is there"
-            raise Broken(Invariant.TRUTH, what)
+        self._run_leaves(RunKey(task.no, task.attempt), given_up=self._is_given_up(task))
 
     def _is_given_up(self, task: TaskRecord) -> bool:
         """Whether the server need not wait for the word of the task's host."""
@@ -252,6 +340,7 @@ class Watch:
         records.counts_are_true(self.store)
         records.nodes_are_not_overfull(self.picture)
         self.placing.committed(self.picture, placed)
+        self.beside.committed(self.picture, self._changes)
 
     # --- turns ---------------------------------------------------------------------------------
 

@@ -152,6 +152,7 @@ class Host:
                 wire.break_at(wire.host_end)
         if with_machine:
             self.machine.kill_all()
+            self.machine.torn = True
             self.forgotten |= self.paper.tear(self.random)
 
     def day_us(self) -> int:
@@ -217,7 +218,8 @@ class Life:
         self._machine.adopt(self._emit)
         saved = self._notes.saved.nodes.values()
         self._machine.keep_only({_root(node.order) for node in saved})
-        self._machine.directories |= {_root(node.order) for node in saved}
+        for node in saved:
+            self._machine.make(_root(node.order), node.order.boot)
         self._do_all(self.core.restore(self.now_us()))
         self._schedule_pump()
         await self._dial()
@@ -488,9 +490,9 @@ class Life:
             if self._machine.full:
                 self._queue.append(events.SpawnFailed(run.key, failures.no_space()))
                 return
-            self._machine.directories.add(directory)
+            self._machine.make(directory, run.node.boot)
         elif run.key.number < 0:
-            self._machine.directories.add(directory)
+            self._machine.make(directory, run.node.boot)
         number, attempt = run.key
         begun = BegunRun(number, attempt, run.node.node_no, 0, 0, start_us)
         self._notes.begun(begun)
@@ -516,7 +518,7 @@ class Life:
     def _made(self, node: MakeNode) -> Event:
         if self._machine.full:
             return events.NodeFailed(node.node_no, failures.no_space(), node.boot)
-        self._machine.directories.add(_root(node))
+        self._machine.make(_root(node), node.boot)
         known = self._notes.saved.nodes.get(node.node_no)
         address = f"127.1.0.{self._notes.address()}" if known is None else known.address
         self._notes.node(SavedNode(node, address))
@@ -524,9 +526,7 @@ class Life:
 
     async def _reboot(self, node: MakeNode, *, wipe: bool) -> None:
         await asyncio.sleep(self._random.expovariate(1 / 0.2))
-        self._machine.kill_all(_root(node) + "/")
-        if wipe:
-            self._machine.remove(_root(node))
+        self._machine.boot(_root(node), node.wiped, wipe=wipe)
         self._emit(self._made(node))
 
     async def _clear_node(self, node: MakeNode) -> None:
@@ -547,7 +547,7 @@ class Life:
         if self._machine.full:
             ready = events.PrepareFailed(run.key, failures.no_space())
         else:
-            self._machine.directories.add(_directory(run))
+            self._machine.make(_directory(run), run.node.boot)
         if "nofile" in run.order.command_line:
             ready = events.PrepareFailed(run.key, failures.failure("BlobNotFound"))
         stopped = events.PrepareFailed(run.key, failures.ended_by_user())

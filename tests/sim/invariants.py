@@ -20,7 +20,12 @@ class Invariant(StrEnum):
     BOUND = "bound"
     RULES = "rules"
     MEMORY = "memory"
+    HELD = "held"
     ALONE = "alone"
+    PREPARED = "prepared"
+    TOGETHER = "together"
+    MANAGER = "manager"
+    BOOTS = "boots"
     COMMITTED = "committed"
     TRUTH = "truth"
     ONWARD = "onward"
@@ -48,7 +53,7 @@ HOLDS: Final[Mapping[Invariant, tuple[str, str]]] = {
         "each commit",
     ),
     Invariant.MOVES: (
-        "every change of state of task, job, pool and node is in its table",
+        "every change of state of task, subtask, job, schedule, pool and node is in its table",
         "each change",
     ),
     Invariant.REASONS: (
@@ -57,6 +62,11 @@ HOLDS: Final[Mapping[Invariant, tuple[str, str]]] = {
     ),
     Invariant.PLACES: (
         "no task waits that could be placed now, by the records and the links",
+        "each turn",
+    ),
+    Invariant.HELD: (
+        "for a task that wants whole nodes, several, or dedicated ones, nodes are held when its"
+        " turn has come, and nobody of less weight gets them",
         "each turn",
     ),
     Invariant.BOUND: (
@@ -76,6 +86,25 @@ HOLDS: Final[Mapping[Invariant, tuple[str, str]]] = {
     Invariant.ALONE: (
         "of a task at most one attempt is at work, but for hosts that were rightly given up",
         "each process",
+    ),
+    Invariant.PREPARED: (
+        "no task runs on a node where its job's preparation, for whose success it waits, has not"
+        " succeeded since the boot that counts; release runs once, after all else of its job",
+        "each process, each commit",
+    ),
+    Invariant.TOGETHER: (
+        "the parts of a multi-instance task are on as many nodes at once, the command begins after"
+        " all have coordinated, and no two attempts of it overlap",
+        "each process, each commit",
+    ),
+    Invariant.MANAGER: (
+        "a job manager that runs exclusively has its node for itself",
+        "each process, each commit",
+    ),
+    Invariant.BOOTS: (
+        "nothing of an older boot of a node runs when something of the new one begins; files go"
+        " with a boot where they are to, and only there",
+        "each process, each boot",
     ),
     Invariant.COMMITTED: (
         "what runs was committed before, and no attempt begins twice, but where a disk lost the"

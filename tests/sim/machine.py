@@ -33,6 +33,8 @@ class Ledger(Protocol):
 
     def process_ended(self, process: Process) -> None: ...
 
+    def node_boots(self, root: str, *, old: bool, wipe: bool, sure: bool) -> None: ...
+
 
 class Process:
     """One process of a run."""
@@ -65,8 +67,9 @@ class Machine:
         self.name = name
         self.clock_offset_us = 0
         self.busy = 0.0  # chance that it has no room for another process
+        self.torn = False  # its power was cut once, so that its journal may know older things
         self.full = False  # its disk takes nothing more
-        self.directories: set[str] = set()
+        self.directories: dict[str, int] = {}  # with the boot of their node in which they came
         self.processes: dict[int, Process] = {}
         self._random = random
         self._ledger = ledger
@@ -81,7 +84,12 @@ class Machine:
 
     def keep_only(self, roots: set[str]) -> None:
         """Remove the directories of all nodes but these."""
-        self.directories = {d for d in self.directories if "/".join(d.split("/")[:2]) in roots}
+        there = self.directories.items()
+        self.directories = {d: b for d, b in there if "/".join(d.split("/")[:2]) in roots}
+
+    def make(self, directory: str, boot: int) -> None:
+        """Make a directory, unless it is there."""
+        self.directories.setdefault(directory, boot)
 
     def spawn(self, run: Run, directory: str) -> int | SpawnFailed | SpawnBusy:
         """Start the command line of a run in its directory."""
@@ -173,6 +181,19 @@ class Machine:
             self._random.expovariate(1 / mean_s), self._end, process, exit_code
         )
 
+    def boot(self, root: str, wiped: int, *, wipe: bool) -> None:
+        """Start a node anew; `wiped` is the boot before which none of its files may stay."""
+        boots = [boot for d, boot in self.directories.items() if f"{d}/".startswith(f"{root}/")]
+        self.end_before_boot(root)
+        if boots:
+            self._ledger.node_boots(root, old=min(boots) < wiped, wipe=wipe, sure=not self.torn)
+        if wipe:
+            self.remove(root)
+
+    def end_before_boot(self, root: str) -> None:
+        """Nothing outlives the boot of its node."""
+        self.kill_all(f"{root}/")
+
     def kill_all(self, below: str = "") -> None:
         """End everything that has its directory there, at once."""
         for process in list(self.processes.values()):
@@ -184,4 +205,5 @@ class Machine:
         for process in self.processes.values():
             inside = f"{process.directory}/".startswith(f"{path}/")
             assert not inside, f"{path} is removed below {process.key}"
-        self.directories = {d for d in self.directories if not f"{d}/".startswith(f"{path}/")}
+        there = self.directories.items()
+        self.directories = {d: b for d, b in there if not f"{d}/".startswith(f"{path}/")}

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
 
 from tests.sim import bugs_of_hosts as hosts
+from tests.sim import bugs_of_life_cycles as cycles
 from tests.sim import bugs_of_the_server as server
 from tests.sim.invariants import Invariant
 
@@ -46,6 +47,15 @@ _ALL: Final = (
     Mutation(Invariant.RULES, server.ignores_the_limit_of_a_job),
     Mutation(Invariant.RULES, server.forgets_the_limit_at_a_restart, "kill_server"),
     Mutation(Invariant.RULES, server.ignores_dependencies),
+    Mutation(Invariant.HELD, cycles.holds_nothing),
+    Mutation(Invariant.HELD, cycles.gives_away_what_is_held),
+    Mutation(Invariant.PREPARED, cycles.runs_on_any_node),
+    Mutation(Invariant.PREPARED, cycles.releases_beside_tasks),
+    Mutation(Invariant.PREPARED, cycles.forgets_to_release),
+    Mutation(Invariant.TOGETHER, cycles.does_not_wait_for_all_parts),
+    Mutation(Invariant.TOGETHER, cycles.begins_what_is_ready),
+    Mutation(Invariant.TRUTH, cycles.forgets_parts_that_run),
+    Mutation(Invariant.MANAGER, cycles.lets_managers_share),
     Mutation(Invariant.MEMORY, server.keeps_memory_after_a_failed_commit, "fill_disk"),
     Mutation(Invariant.ALONE, hosts.starts_beside_the_old, "part"),
     Mutation(Invariant.FINISH, hosts.keeps_what_is_not_listed, "part"),

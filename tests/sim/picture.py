@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from penstock.domain.records import JobRecord, NodeRecord, PoolRecord, TaskRecord, key_of
+from penstock.domain.records import (
+    JobNodeRecord,
+    JobRecord,
+    NodeRecord,
+    PoolRecord,
+    SubtaskRecord,
+    TaskRecord,
+    key_of,
+)
 from penstock.domain.specs.task import Dependencies
 from penstock.domain.states import TaskState
 from penstock.engine.state import QueueKey, queue_key
@@ -22,9 +30,15 @@ class Picture:
     def __init__(self, store: Disk) -> None:
         self.store = store
         self.revision = store.revision
+        self.parts: defaultdict[int, list[SubtaskRecord]] = defaultdict(list)  # by task
+        for _, part in sorted(store.parts.items()):
+            self.parts[part.task_no].append(part)
+        self.job_nodes: dict[tuple[int, int], JobNodeRecord] = {
+            (at.job_no, at.node_no): at for at in store.job_nodes.values()
+        }
         self.waiting: list[TaskRecord] = []  # for a node, and not sent ahead to any
         self.ahead: list[TaskRecord] = []
-        self.running: list[TaskRecord] = []
+        self.running: list[TaskRecord] = []  # or on nodes that are prepared for it
         self.slots_given: Counter[int] = Counter()  # by node: running, or sent ahead
         self.given_of: Counter[int] = Counter()  # by job: tasks running, or sent ahead
         self._by_job: defaultdict[int, list[TaskRecord]] | None = None
@@ -38,8 +52,32 @@ class Picture:
                 continue
             (self.ahead if task.ahead else self.running).append(task)
             self.given_of[task.job_no] += 1
-            self.slots_given[task.node_no or 0] += task.slots
+            for node_no in self.nodes_of(task):
+                self.slots_given[node_no] += task.held or task.slots
         self.pools = {(pool.account, key_of(pool.id)): pool for pool in store.pools.values()}
+
+    def nodes_of(self, task: TaskRecord) -> list[int]:
+        """The nodes that have a task, the primary's first."""
+        if task.instances:
+            return [part.node_no for part in self.parts[task.no] if part.attempt == task.attempt]
+        return [] if task.node_no is None else [task.node_no]
+
+    def manager_of(self, job: JobRecord) -> TaskRecord | None:
+        """The manager of a job, while it waits."""
+        if job.manager_no is None:
+            return None
+        task = self.store.tasks.get(job.manager_no)
+        waits = task is not None and task.state is TaskState.ACTIVE and not task.ahead
+        return task if waits else None
+
+    def is_barred(self, job: JobRecord, node: NodeRecord) -> bool:
+        """Whether the preparation of a node has failed for good, in this boot of it."""
+        wanted, at = job.spec.job_preparation_task, self.job_nodes.get((job.no, node.no))
+        run = None if at is None else at.preparation
+        if wanted is None or wanted.wait_for_success is False or at is None or run is None:
+            return False
+        failed = run.failure is not None and run.failure.code != "NodeLost"
+        return failed and not run.running and at.boot == node.boot
 
     def job(self, task: TaskRecord) -> JobRecord:
         return self.store.jobs[task.job_no]
@@ -61,9 +99,10 @@ class Picture:
         """Slots that no task has, and for which none was sent ahead."""
         return node.slots - self.slots_given[node.no]
 
-    def is_capped(self, job: JobRecord) -> bool:
+    def is_capped(self, job: JobRecord, held_for: int = 0) -> bool:
+        """Whether no other task of a job may run; `held_for` others are as good as running."""
         cap = job.spec.max_parallel_tasks
-        return cap is not None and 0 <= cap <= self.given_of[job.no]
+        return cap is not None and 0 <= cap <= self.given_of[job.no] + held_for
 
     # --- dependencies ----------------------------------------------------------------------------
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from random import Random
 from typing import Any, Final
 
 from penstock.domain import changes as c
-from penstock.domain.records import JobRecord, NodeRecord, TaskRecord
-from penstock.domain.states import JobState, PoolState, SchedulingState
+from penstock.domain.records import NodeRecord, TaskRecord
+from penstock.domain.states import JobState, PoolState
 from penstock.engine.engine import Engine
-from penstock.engine.state import OPEN_NODE_STATES, QueueKey, State
+from penstock.engine.state import QueueKey, State
 from penstock.engine.turn import Turn
 from penstock.engine.why import why
+from penstock.scheduler.demands import Reserved
 from penstock.scheduler.reasons import Reason
 from tests.sim.invariants import Broken, Invariant
 from tests.sim.picture import Picture, Wanted, names_of, wants
+from tests.sim.places import Places, is_enabled, priority, takes_tasks, wanted
 from tests.sim.reasons import Case, is_true
 
 PLACED_WITHIN_S: Final = 30.0
@@ -33,11 +35,13 @@ class Placing:
     def __init__(self) -> None:
         self._met: defaultdict[int, set[Wanted]] = defaultdict(set)  # by task: once, is enough
         self.placed: list[TaskRecord] = []  # by the commit of the turn that is being taken
+        self.came_back: set[int] = set()  # tasks that wait again by that commit
         self._free_since: dict[tuple[int, int], float] = {}  # task and node that fit
+        self._held: dict[QueueKey, Reserved] = {}  # by the last turn
 
     def server_died(self) -> None:
         """The turn that was being taken is never over."""
-        self.placed = []
+        self.placed, self._held = [], {}
 
     # --- commits ---------------------------------------------------------------------------------
 
@@ -61,11 +65,11 @@ class Placing:
             return []
         met, now = self._met[task.no], picture.met(task.job_no)
         left: list[Wanted] = []
-        for wanted in wants(task.depends):
-            if wanted in now:
-                met.add(wanted)
-            elif wanted not in met:
-                left.append(wanted)
+        for name in wants(task.depends):
+            if name in now:
+                met.add(name)
+            elif name not in met:
+                left.append(name)
         return left
 
     def ended_well(self, picture: Picture, gone: c.KeepSatisfied) -> None:
@@ -78,15 +82,17 @@ class Placing:
         task, node = picture.store.tasks.get(task_no), picture.store.nodes.get(node_no)
         if task is None or node is None:
             return False
-        return may_start(picture, self, task) and picture.free(node) >= task.slots
+        return _could_start(picture, self, task) and picture.free(node) >= task.slots
 
     # --- turns -----------------------------------------------------------------------------------
 
     def rules(self, picture: Picture, state: State) -> None:
         """What was placed in the last commit may be where it is."""
         placed, self.placed = self.placed, []
+        places = Places(picture, state)
+        self._nobody_is_passed_on_held_nodes(places, placed)
         for task in placed:
-            _may_be_placed(picture, state, task)
+            _may_be_placed(places, task)
         best: dict[QueueKey, list[TaskRecord]] = defaultdict(list)
         for task in placed:
             best[picture.key_of_job(picture.job(task))].append(task)
@@ -94,29 +100,76 @@ class Placing:
             job = picture.job(waiting)
             for task in best.get(picture.key_of_job(job), ()):
                 if (
-                    _priority(job) > _priority(picture.job(task))
-                    and waiting.slots <= task.slots
-                    and may_start(picture, self, waiting)
+                    priority(job) > priority(picture.job(task))
+                    and waiting.slots <= (task.held or task.slots)
+                    and waiting.no not in self.came_back
+                    and wanted(job, waiting).is_plain
+                    and _might_have(places, waiting, task)
+                    and self._may_start(places, waiting)
                 ):
                     what = f"task {task.id} of {picture.job(task).id} is placed before {waiting.id}"
                     raise Broken(Invariant.RULES, f"{what} of {job.id}, which has priority")
 
-    def no_room_is_left(self, picture: Picture, state: State) -> None:
-        """No task waits that could be placed now, by the records."""
-        room: dict[QueueKey, int] = {}
-        for node in picture.store.nodes.values():
-            if takes_tasks(node) and node.host in state.linked:
-                key = picture.key_of_node(node)
-                room[key] = max(room.get(key, 0), picture.free(node))
-        if not any(room.values()):
-            return
-        for task in picture.waiting:
+    def _nobody_is_passed_on_held_nodes(self, places: Places, placed: Iterable[TaskRecord]) -> None:
+        """What is held for a task was given to nobody else, but for one of more weight."""
+        picture, before = places.picture, self._held
+        queues = places.state.queues.items()
+        self._held = {key: queue.holding for key, queue in queues if queue.holding is not None}
+        for task in placed:
             job = picture.job(task)
             key = picture.key_of_job(job)
-            fits = task.slots <= room.get(key, 0) and key not in state.hot
-            if fits and may_start(picture, self, task):
+            was, now = before.get(key), self._held.get(key)
+            if was is None or now is None or was.task_no != now.task_no:
+                continue
+            holder = picture.job(picture.store.tasks[now.task_no])
+            for node_no in picture.nodes_of(task):
+                kept = node_no in was.held and node_no in now.held
+                if kept and priority(job) < priority(holder):
+                    what = f"task {task.id} of {job.id} is on a node held for one of {holder.id}"
+                    raise Broken(Invariant.HELD, what)
+
+    def no_room_is_left(self, picture: Picture, state: State) -> None:
+        """No task waits that could be placed now, by the records."""
+        places, known = Places(picture, state), dict[tuple[object, ...], bool]()
+        startable: defaultdict[QueueKey, list[TaskRecord]] = defaultdict(list)
+        for task in picture.waiting if any(places.open.values()) else ():
+            job = picture.job(task)
+            key = picture.key_of_job(job)
+            if key in state.hot or not places.open.get(key):
+                continue
+            holding = state.queue(key).holding
+            mine = holding is not None and holding.task_no == task.no
+            kind = (job.no, task.slots, task.instances, task.manager, mine)
+            if kind not in known:
+                known[kind] = places.fits(task)
+            if known[kind] and self._may_start(places, task):
                 what = f"task {task.id} of {job.id} could run and was left"
                 raise Broken(Invariant.PLACES, what)
+            startable[key].append(task)
+        for key, tasks in startable.items():
+            self._nodes_are_held(places, key, tasks)
+
+    def _nodes_are_held(self, places: Places, key: QueueKey, tasks: list[TaskRecord]) -> None:
+        """For a task that wants more than slots, and comes before all others, nodes are held."""
+        picture, queue = places.picture, places.state.queue(key)
+        demanding = [task for task in tasks if not wanted(picture.job(task), task).is_plain]
+        if queue.holding is not None or not demanding:
+            return
+        may = [task for task in demanding if self._may_start(places, task)]
+        best = max((t for t in may if places.is_possible(t)), key=_weight_in(picture), default=None)
+        if best is None:
+            return
+        rivals = (task for task in tasks if task not in demanding)
+        weight = priority(picture.job(best))
+        if not any(
+            priority(picture.job(task)) >= weight and self._may_start(places, task)
+            for task in rivals
+        ):
+            what = f"nothing is held for task {best.id} of {picture.job(best).id}"
+            raise Broken(Invariant.HELD, f"{what}, which comes before all others")
+
+    def _may_start(self, places: Places, task: TaskRecord) -> bool:
+        return places.may_start(task) and not self.unmet(places.picture, task)
 
     def reasons(self, picture: Picture, engine: Engine, now_us: int, at_once: AtOnce) -> None:
         """Every task that waits can be told why, and that is true.
@@ -124,13 +177,14 @@ class Placing:
         Tasks of a job that need as many slots and wait for no other share all facts, so one of
         them speaks for all.
         """
-        spoken: set[tuple[int, int]] = set()
+        spoken: set[tuple[object, ...]] = set()
         turn = Turn(engine._state, picture.store, now_us, Random(0), engine.settings)
         for task in (*picture.waiting, *picture.ahead):
             if task.ahead or not self.unmet(picture, task):
-                if (task.job_no, task.slots) in spoken:
+                kind = (task.job_no, task.slots, task.instances, task.manager, task.attempt > 0)
+                if kind in spoken:
                     continue
-                spoken.add((task.job_no, task.slots))
+                spoken.add(kind)
             job = picture.job(task)
             told = at_once(why(turn, job.account, job.id, task.id))
             case = Case(picture, engine._state, task, self.unmet(picture, task))
@@ -143,17 +197,17 @@ class Placing:
 
     def waited(self, picture: Picture, nodes: Iterable[NodeRecord], now_s: float) -> None:
         """Look for a task that waits for too long; `nodes` are those that nothing disturbs."""
-        open_nodes = [node for node in nodes if node.leaving is None and _is_enabled(node)]
+        open_nodes = [node for node in nodes if is_enabled(node)]
         since = self._free_since
         self._free_since = {}
+        kept = {picture.key_of_job(job) for job in map(picture.job, _demanding(picture))}
         for task in (*picture.waiting, *picture.ahead) if open_nodes else ():
             job = picture.job(task)
-            if not may_start(picture, self, task):
+            key = picture.key_of_job(job)
+            if key in kept or not _could_start(picture, self, task):
                 continue
             for node in open_nodes:
-                if picture.key_of_node(node) == picture.key_of_job(job) and _fits(
-                    picture, task, node
-                ):
+                if picture.key_of_node(node) == key and _fits(picture, task, node):
                     began_s = since.get((task.no, node.no), now_s)
                     self._free_since[task.no, node.no] = began_s
                     if now_s - began_s > PLACED_WITHIN_S:
@@ -161,8 +215,15 @@ class Placing:
                         raise Broken(Invariant.BOUND, f"{what} since {began_s:.0f} s")
 
 
-def may_start(picture: Picture, placing: Placing, task: TaskRecord) -> bool:
-    """Whether nothing but the want of a node keeps the task from running."""
+def _demanding(picture: Picture) -> Iterator[TaskRecord]:
+    """Tasks for which nodes may be held, or others have to make room."""
+    for task in (*picture.waiting, *picture.running, *picture.ahead):
+        if task.ending is not None or not wanted(picture.job(task), task).is_plain:
+            yield task
+
+
+def _could_start(picture: Picture, placing: Placing, task: TaskRecord) -> bool:
+    """Whether nothing but the want of a node keeps the task from running, by the records."""
     job = picture.job(task)
     if job.state is not JobState.ACTIVE or task.ending is not None:
         return False
@@ -171,39 +232,56 @@ def may_start(picture: Picture, placing: Placing, task: TaskRecord) -> bool:
     return not placing.unmet(picture, task)
 
 
-def takes_tasks(node: NodeRecord) -> bool:
-    """Whether the node may be given tasks, as far as its record goes."""
-    return node.state in OPEN_NODE_STATES and _is_enabled(node) and node.leaving is None
-
-
-def _is_enabled(node: NodeRecord) -> bool:
-    return node.scheduling is SchedulingState.ENABLED
+def _weight_in(picture: Picture) -> Callable[[TaskRecord], int]:
+    return lambda task: priority(picture.job(task))
 
 
 def _fits(picture: Picture, task: TaskRecord, node: NodeRecord) -> bool:
-    if task.ahead:
-        return task.node_no != node.no and picture.free(node) >= task.slots
+    if picture.is_barred(picture.job(task), node) or (task.ahead and task.node_no == node.no):
+        return False
     return picture.free(node) >= task.slots
 
 
-def _priority(job: JobRecord) -> int:
-    return job.spec.priority or 0
+def _might_have(places: Places, waiting: TaskRecord, placed: TaskRecord) -> bool:
+    """Whether a task that waits might have what another was given."""
+    picture, job = places.picture, places.picture.job(waiting)
+    node = picture.store.nodes.get(placed.node_no or 0)
+    if node is None or picture.is_barred(job, node):
+        return False
+    if placed.ahead and job.spec.job_preparation_task is not None:
+        return False  # such tasks are not sent to nodes that are not ready for them
+    return places.state.queue(picture.key_of_job(job)).may_use(job.no, node.no)
 
 
-def _may_be_placed(picture: Picture, state: State, task: TaskRecord) -> None:
-    job, node = picture.job(task), picture.store.nodes.get(task.node_no or 0)
-    pool = picture.pool_of(job)
-    cap = job.spec.max_parallel_tasks
+def _may_be_placed(places: Places, task: TaskRecord) -> None:
+    picture, job = places.picture, places.picture.job(task)
+    cap, nodes = job.spec.max_parallel_tasks, picture.nodes_of(task)
     wrong = ""
     if job.state is not JobState.ACTIVE:
         wrong = f"the job is {job.state}"
     elif cap is not None and 0 <= cap < picture.given_of[job.no]:
         wrong = f"the job may have {cap} at once and has {picture.given_of[job.no]}"
-    elif node is None or pool is None or node.pool_no != pool.no:
-        wrong = "that is no node of the job's pool"
-    elif pool.state is PoolState.DELETING or not takes_tasks(node):
-        wrong = f"the node is {node.state}, and leaves: {node.leaving}"
-    elif node.host not in state.linked:
-        wrong = "its host is away"
+    elif len(set(nodes)) != wanted(job, task).nodes:
+        wrong = f"it has the nodes {nodes}"
+    for node_no in nodes:
+        wrong = wrong or _wrong_with(places, task, picture.store.nodes.get(node_no))
     if wrong:
         raise Broken(Invariant.RULES, f"task {task.id} of {job.id} is placed: {wrong}")
+
+
+def _wrong_with(places: Places, task: TaskRecord, node: NodeRecord | None) -> str:
+    picture, job = places.picture, places.picture.job(task)
+    pool, want = picture.pool_of(job), wanted(job, task)
+    if node is None or pool is None or node.pool_no != pool.no:
+        return "that is no node of the job's pool"
+    if pool.state is PoolState.DELETING or not takes_tasks(node):
+        return f"the node is {node.state}, and leaves: {node.leaving}, {node.wish}"
+    if node.host not in places.state.linked:
+        return "its host is away"
+    if picture.is_barred(job, node):
+        return "its preparation has failed there"
+    if want.dedicated and not node.dedicated:
+        return "its node may be preempted"
+    if want.whole and picture.free(node) > 0:
+        return "others may come to its node"
+    return ""

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
 from penstock.domain import changes as c
-from penstock.domain.records import Counts, JobRecord, NodeRecord, PoolRecord, key_of
+from penstock.domain.records import (
+    Counts,
+    JobRecord,
+    NodeRecord,
+    PoolRecord,
+    ScheduleRecord,
+    SubtaskRecord,
+    key_of,
+)
 from penstock.domain.states import (
     ALLOCATION_MOVES,
     JOB_MOVES,
     NODE_MOVES,
+    SCHEDULE_MOVES,
+    SUBTASK_MOVES,
     TASK_MOVES,
     AllocationState,
     JobState,
     NodeState,
     PoolState,
+    ScheduleState,
+    SubtaskState,
     TaskResult,
     TaskState,
 )
@@ -65,15 +77,20 @@ def _row(counts: Counts) -> list[int]:
 
 def nodes_are_not_overfull(picture: Picture) -> None:
     used: defaultdict[int, list[int]] = defaultdict(list)
+    held: Counter[int] = Counter()
     for task in picture.running:
-        if task.node_no is not None:
-            used[task.node_no].append(task.slots)
+        over = task.instances and task.ending is not None  # it ends on other nodes
+        for node_no in picture.nodes_of(task):
+            if over and node_no not in picture.store.nodes:
+                continue
+            used[node_no].append(task.slots)
+            held[node_no] += task.held or task.slots
     nodes = picture.store.nodes
-    for no, slots in used.items():
+    for no, slots in held.items():
         node = nodes.get(no)
         if node is None:
             raise Broken(Invariant.SLOTS, f"a task runs on the node {no}, which is not there")
-        if sum(slots) > node.slots:
+        if slots > node.slots:
             what = f"node {no} has {node.slots} slots and {slots} are used"
             raise Broken(Invariant.SLOTS, what)
     for no, node in nodes.items():
@@ -87,8 +104,8 @@ def move_is_legal(state: State, change: c.Change) -> None:
     match change:
         case c.SetTask(task, was):
             held = state.given.get(task.no)
-            ran = held is not None and held.state is TaskState.RUNNING
-            if ran != (was is TaskState.RUNNING):
+            ran = held is not None and held.state is not TaskState.ACTIVE
+            if ran != (was in (TaskState.PREPARING, TaskState.RUNNING)):
                 what = f"task {task.id} is said to have been {was.wire_name}"
                 raise Broken(Invariant.MOVES, what)
             _legal(TASK_MOVES, was, task.state)
@@ -98,6 +115,24 @@ def move_is_legal(state: State, change: c.Change) -> None:
             _node_moves(state.nodes.get(node.no), node)
         case c.PutPool(pool):
             _pool_moves(state.pools.get(pool.no), pool)
+        case c.PutSubtask(part):
+            _part_moves(state.subtasks.get(part.no), part)
+        case c.PutSchedule(schedule):
+            _schedule_moves(state.schedules.get(schedule.no), schedule)
+
+
+def _part_moves(before: SubtaskRecord | None, part: SubtaskRecord) -> None:
+    if before is not None:
+        _legal(SUBTASK_MOVES, before.state, part.state)
+    elif part.state is not SubtaskState.PREPARING:
+        raise Broken(Invariant.MOVES, f"a part of a task begins as {part.state!r}")
+
+
+def _schedule_moves(before: ScheduleRecord | None, schedule: ScheduleRecord) -> None:
+    if before is not None:
+        _legal(SCHEDULE_MOVES, before.state, schedule.state)
+    elif schedule.state is not ScheduleState.ACTIVE:
+        raise Broken(Invariant.MOVES, f"a schedule begins as {schedule.state}")
 
 
 def _job_moves(before: JobRecord | None, job: JobRecord) -> None:
@@ -140,10 +175,15 @@ def nothing_stands_still(picture: Picture) -> None:
         for chore in store.chores.values()
         if store.nodes[chore.node_no].state is not NodeState.UNKNOWN
     }
+    at_work = {
+        at.job_no
+        for at in store.job_nodes.values()
+        if any(run is not None and run.running for run in (at.preparation, at.release))
+    }
     for job in store.jobs.values():
         quiet = job.state in (JobState.DISABLING, JobState.TERMINATING)
         quiet = quiet or (job.state is JobState.DELETING and job.no not in chored)
-        if quiet and not picture.given_of[job.no]:
+        if quiet and not picture.given_of[job.no] and job.no not in at_work:
             raise Broken(Invariant.ONWARD, f"job {job.id} is {job.state}, and nothing holds it")
     moving = {
         node.pool_no

@@ -14,7 +14,10 @@ from penstock.engine.why import why
 from penstock.scheduler.reasons import Code
 from tests.sim.faults import Faults
 from tests.sim.invariants import Broken, Invariant
-from tests.sim.users import ACCOUNTS, KINDS, JobUser, PoolUser
+from tests.sim.job_users import KINDS, JobUser
+from tests.sim.places import Places
+from tests.sim.pool_users import PoolUser
+from tests.sim.users import ACCOUNTS
 from tests.sim.world import World
 
 FINISH_S: Final = 2400.0
@@ -72,6 +75,7 @@ async def tell(world: World, fault: str | None) -> None:
     except TimeoutError:
         limit_s = STEADY_S * world.pace.factor
         raise Broken(Invariant.FINISH, f"pools are not steady after {limit_s:.0f} s") from None
+    world.watch.beside.calm = True
     await _within(world, FINISH_S, lambda: _unfinished(world), "unfinished")
     for job in jobs:
         _as_wanted(world, job)
@@ -142,6 +146,9 @@ def _may_stay(world: World, task: TaskRecord) -> bool:
     job = world.disk.jobs[task.job_no]
     if job.state is JobState.DISABLED:
         return True  # by an exit condition
+    places = Places(world.watch.picture, world.server.engine._state)
+    if not places.is_possible(task):
+        return True  # there are no such nodes, or all of them failed to be prepared
     engine = world.server.engine
     turn = Turn(engine._state, world.disk, world.now_us(), Random(0), engine.settings)
     reasons = world.watch.at_once(why(turn, job.account, job.id, task.id))

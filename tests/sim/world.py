@@ -205,7 +205,7 @@ class World:
             self._after_commit,
             lambda: self._die_if("torn"),
         )
-        self.watch.store = self.disk
+        self.watch.opened(self.disk)
         self.faults: Counter[str] = Counter()  # how often which came
         self.losing = 0.0  # the chance that request or answer of a user is lost
         self.network = Network(Random(f"{seed}/network"))

@@ -1,0 +1,122 @@
+"""Bugs in what jobs, nodes and tasks go through, to be switched on one by one. See `mutations`."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
+from unittest import mock
+
+from msgspec.structs import replace
+
+from penstock.domain.records import (
+    Ending,
+    JobNodeRecord,
+    JobRecord,
+    NodeRecord,
+    TaskRecord,
+    WaitingTask,
+)
+from penstock.domain.states import SubtaskEvent
+from penstock.engine import gangs, jobs, orders, runs, special
+from penstock.engine import readiness as readiness_module
+from penstock.engine import state as state_module
+from penstock.engine.readiness import Readiness
+from penstock.engine.state import State
+from penstock.engine.turn import Turn
+from penstock.scheduler.demands import Demand
+from penstock.scheduler.queue import PoolQueue
+from penstock.scheduler.room import Room
+
+Bug = AbstractContextManager[Any]
+
+
+def runs_on_any_node() -> Bug:
+    """Tasks do not wait for the preparation of their node."""
+
+    def ready(job: JobRecord, node: NodeRecord, at: JobNodeRecord | None) -> Readiness:
+        return Readiness.READY
+
+    patches = ExitStack()
+    for module in (special, runs, state_module):
+        patches.enter_context(mock.patch.object(module, "readiness", ready))
+    return patches
+
+
+def prepares_once_for_ever() -> Bug:
+    """A preparation counts for all boots of a node."""
+    return mock.patch.object(readiness_module, "_counts", return_value=True)
+
+
+def forgets_to_release() -> Bug:
+    """A job ends without its release tasks."""
+    return mock.patch.object(special, "release")
+
+
+def releases_beside_tasks() -> Bug:
+    """The nodes of a job are released while its tasks are being ended."""
+    stop = jobs._stop_tasks
+
+    def hasty(turn: Turn, job: JobRecord, *, force: bool) -> JobRecord:
+        special.release(turn, job)
+        return stop(turn, job, force=force)
+
+    return mock.patch.object(jobs, "_stop_tasks", hasty)
+
+
+def does_not_wait_for_all_parts() -> Bug:
+    """The command of a multi-instance task begins when one node has coordinated."""
+
+    def joined(turn: Turn, task: TaskRecord) -> bool:
+        return any(part.coordinated for part in turn.state.subtasks.of(task.no))
+
+    return mock.patch.object(gangs, "is_joined", joined)
+
+
+def forgets_parts_that_run() -> Bug:
+    """A multi-instance task is over when its command is."""
+    runs_of = gangs.runs_of
+
+    def few(turn: Turn, task: TaskRecord, node_no: int | None = None) -> list[tuple[int, int]]:
+        found = runs_of(turn, task, node_no)
+        return [] if task.ending is Ending.FINISHED else found
+
+    return mock.patch.object(gangs, "runs_of", few)
+
+
+def begins_what_is_ready() -> Bug:
+    """Parts of a multi-instance task begin as their nodes are ready."""
+
+    def part(turn: Turn, task: TaskRecord, spec: bytes) -> None:
+        for each in turn.state.subtasks.of(task.no)[:1]:
+            begun = gangs._move(turn, each, SubtaskEvent.BEGAN, start_us=turn.now_us)
+            turn.send(begun.node_no, orders.subtask_order(turn, task, spec, begun))
+
+    return mock.patch.object(gangs, "begin", part)
+
+
+def lets_managers_share() -> Bug:
+    """A job manager that is to run exclusively gets slots like any task."""
+    demand_of = State.demand_of
+
+    def shared(self: State, task: TaskRecord | WaitingTask) -> Demand | None:
+        demand = demand_of(self, task)
+        return None if demand is None else replace(demand, whole=False)
+
+    return mock.patch.object(State, "demand_of", shared)
+
+
+def holds_nothing() -> Bug:
+    """Nodes are held for nobody."""
+    return mock.patch.object(PoolQueue, "_outranks", return_value=False)
+
+
+def gives_away_what_is_held() -> Bug:
+    """Anybody may have nodes that are held for a task."""
+
+    keep = Room.keep
+
+    def show(self: Room, node_no: int, rank: int) -> None:
+        keep(self, node_no, rank)
+        self.nodes.show(node_no)
+
+    return mock.patch.object(Room, "keep", show)
