@@ -67,6 +67,7 @@ async def tell(world: World, fault: str | None) -> None:
         await pool.create()
     await asyncio.gather(*(pool.live() for pool in pools), *(job.live() for job in jobs), faults)
     world.note("peace")
+    world.calm_down()
     for job in jobs:
         await job.make_whole()
     try:

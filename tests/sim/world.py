@@ -13,7 +13,10 @@ from random import Random
 from typing import Any, Final, NamedTuple, TypeVar
 from unittest import mock
 
+from msgspec.structs import replace
+
 from penstock.domain import changes as c
+from penstock.domain.instants import SECOND_US
 from penstock.domain.records import NodeRecord, TaskRecord
 from penstock.domain.refusals import Refusal
 from penstock.engine import engine as engine_module
@@ -194,8 +197,13 @@ class World:
         self.clock_offset_us = 0
         self.pace = Random(f"{seed}/pace").choice(PACES)
         silent_us = int(self.pace.silent_s * 1e6)
+        random = Random(f"{seed}/settings")
         self.settings = EngineSettings(
-            server_id="sim", node_silent_us=silent_us, heartbeat_s=self.pace.heartbeat_s
+            server_id="sim",
+            node_silent_us=silent_us,
+            heartbeat_s=self.pace.heartbeat_s,
+            preemptions_per_hour=random.choice((0, 0, 60)) / self.pace.factor,
+            return_us=random.choice((1, 20)) * self.pace.factor * SECOND_US,
         )
         self.watch = Watch(silent_us)
         self.watch.passed_us = self.monotonic_us
@@ -293,6 +301,12 @@ class World:
             self.server.die()
             self.server = None
             self.watch.placing.server_died()
+
+    def calm_down(self) -> None:
+        """Nothing is taken away by chance any more."""
+        self.settings = replace(self.settings, preemptions_per_hour=0.0)
+        if self.server is not None:
+            self.server.engine.settings = self.settings
 
     async def call(self, ask: Callable[[Engine], Awaitable[T]]) -> T:
         """Ask the server as a client does. Raises its refusals, and `NoAnswer`.
