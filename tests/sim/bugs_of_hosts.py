@@ -15,7 +15,6 @@ from penstock.agent.ledger import BegunRun, Ledger
 from penstock.agent.nodes import Nodes
 from penstock.agent.state import Node
 from penstock.messages import RemoveJob, TaskEnded
-from tests.sim.machine import Machine
 
 Bug = AbstractContextManager[Any]
 
@@ -100,22 +99,6 @@ def wipes_at_each_boot() -> Bug:
         return [Reboot(it.node, True) if isinstance(it, Reboot) else it for it in actions]
 
     return mock.patch.object(Nodes, "proceed", clean)
-
-
-def boots_under_a_task() -> Bug:
-    """A host starts a node anew without ending what runs on it."""
-    take_down = Nodes._take_down
-
-    def hasty(self: Nodes, node: Node, now_us: int) -> list[Action]:
-        if node.next is None or node.dropping:
-            return take_down(self, node, now_us)
-        node.address = None
-        return self.proceed(node)
-
-    patches = ExitStack()
-    patches.enter_context(mock.patch.object(Nodes, "_take_down", hasty))
-    patches.enter_context(mock.patch.object(Machine, "end_before_boot"))
-    return patches
 
 
 def keeps_what_is_not_listed() -> Bug:

@@ -17,14 +17,27 @@ from penstock.domain.records import (
     WaitingTask,
 )
 from penstock.domain.states import SubtaskEvent
-from penstock.engine import gangs, jobs, orders, runs, special
+from penstock.engine import (
+    auto_pools,
+    gangs,
+    jobs,
+    orders,
+    quotas,
+    resizes,
+    runs,
+    schedules,
+    special,
+)
 from penstock.engine import readiness as readiness_module
 from penstock.engine import state as state_module
 from penstock.engine.readiness import Readiness
 from penstock.engine.state import State
+from penstock.engine.timetable import Timetable
 from penstock.engine.turn import Turn
+from penstock.scheduler import recurrence
 from penstock.scheduler.demands import Demand
 from penstock.scheduler.queue import PoolQueue
+from penstock.scheduler.recurrence import Decision, Plan
 from penstock.scheduler.room import Room
 
 Bug = AbstractContextManager[Any]
@@ -120,3 +133,45 @@ def gives_away_what_is_held() -> Bug:
         self.nodes.show(node_no)
 
     return mock.patch.object(Room, "keep", show)
+
+
+def makes_jobs_side_by_side() -> Bug:
+    """A schedule makes the next job while the last is active."""
+
+    def decide(*given: Any, busy: bool) -> Decision:
+        return recurrence.decide(*given, busy=False)
+
+    return mock.patch.object(schedules, "decide", decide)
+
+
+def makes_up_for_lost_jobs() -> Bug:
+    """A schedule makes all jobs that were due while it could not."""
+
+    def all_of_them(
+        plan: Plan, due_us: int | None, last_us: int | None, now_us: int
+    ) -> tuple[int | None, int | None]:
+        return due_us, last_us
+
+    return mock.patch.object(recurrence, "_without_lost", all_of_them)
+
+
+def forgets_when_jobs_are_due() -> Bug:
+    """Nobody looks at schedules when their time has come."""
+    return mock.patch.object(Timetable, "due", return_value=[])
+
+
+def keeps_auto_pools() -> Bug:
+    """Pools that were made for jobs stay."""
+    return mock.patch.object(auto_pools, "_let_go")
+
+
+def ignores_quotas() -> Bug:
+    """Nodes come, however many cores the account has."""
+
+    def all_of_them(*_: Any, wanted: int, **__: Any) -> int:
+        return wanted
+
+    patches = ExitStack()
+    patches.enter_context(mock.patch.object(quotas, "nodes_that_fit", all_of_them))
+    patches.enter_context(mock.patch.object(resizes, "nodes_that_fit", all_of_them))
+    return patches

@@ -19,6 +19,7 @@ from penstock.domain.records import (
 )
 from penstock.domain.states import SubtaskState, TaskResult, TaskState
 from penstock.engine.engine import Engine
+from penstock.engine.settings import Quotas
 from penstock.engine.state import State
 from penstock.engine.turn import Turn
 from penstock.messages import NumberedReport, RunTask, TaskEnded
@@ -30,7 +31,9 @@ from tests.sim.machine import Process
 from tests.sim.memory import memory_is_true
 from tests.sim.picture import Picture
 from tests.sim.placing import Placing
+from tests.sim.quotas import quotas_are_kept
 from tests.sim.records import TaskName
+from tests.sim.schedules import Schedules
 
 T = TypeVar("T")
 
@@ -61,16 +64,19 @@ class Watch:
         self.turns = 0
         self.placing = Placing()
         self.beside = Beside(self._that_count)
+        self.schedules = Schedules()
+        self.quotas = Quotas()
         self._silent_us = silent_us
         self._turn_us = 0  # of the turn that is being taken, by the clock that nobody sets
         self._heard: defaultdict[str, deque[int]] = defaultdict(lambda: deque(maxlen=_HEARD_KEPT))
         self._changes: Sequence[c.Change] = ()  # of the commit under way
+        self._known_jobs: set[int] = set()
         self._looked_at = -1  # the revision that the memory was compared with
         self._picture: Picture | None = None
 
     def opened(self, store: Disk) -> None:
         """This is where everything is written."""
-        self.store = self.beside.store = store
+        self.store = self.beside.store = self.schedules.store = store
 
     @property
     def picture(self) -> Picture:
@@ -205,6 +211,7 @@ class Watch:
         """Look at each change against what the store has until now; give what gets a node."""
         placed: list[TaskRecord] = []
         self._changes, self.placing.came_back = changes, set()
+        self.schedules.commits(changes, self.now_us)
         for change in changes:
             self.beside.commits(change)
             if isinstance(change, c.AddTask | c.SetTask):
@@ -341,6 +348,9 @@ class Watch:
         records.nodes_are_not_overfull(self.picture)
         self.placing.committed(self.picture, placed)
         self.beside.committed(self.picture, self._changes)
+        self.schedules.committed()
+        quotas_are_kept(self.store, self.quotas, self._changes, self._known_jobs)
+        self._known_jobs = set(self.store.jobs)
 
     # --- turns ---------------------------------------------------------------------------------
 

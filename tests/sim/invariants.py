@@ -26,6 +26,9 @@ class Invariant(StrEnum):
     TOGETHER = "together"
     MANAGER = "manager"
     BOOTS = "boots"
+    SCHEDULE = "schedule"
+    AUTO_POOLS = "auto pools"
+    QUOTA = "quota"
     COMMITTED = "committed"
     TRUTH = "truth"
     ONWARD = "onward"
@@ -105,6 +108,20 @@ HOLDS: Final[Mapping[Invariant, tuple[str, str]]] = {
         "nothing of an older boot of a node runs when something of the new one begins; files go"
         " with a boot where they are to, and only there",
         "each process, each boot",
+    ),
+    Invariant.SCHEDULE: (
+        "a job schedule makes exactly the jobs that are due, within `MADE_WITHIN_US`, one at a"
+        " time, and their numbers count up",
+        "each commit, as time passes",
+    ),
+    Invariant.AUTO_POOLS: (
+        "a pool that was made for a job or a schedule is no other job's, and goes with it, unless"
+        " its owner wants it kept",
+        "each commit",
+    ),
+    Invariant.QUOTA: (
+        "no account has more cores, or makes more jobs and schedules, than its quotas allow",
+        "each commit",
     ),
     Invariant.COMMITTED: (
         "what runs was committed before, and no attempt begins twice, but where a disk lost the"

@@ -8,7 +8,12 @@ from typing import Final
 from penstock.domain.conditions import ANY
 from penstock.domain.instants import Duration
 from penstock.domain.records import JobRecord, TaskRecord
-from penstock.domain.refusals import JobExists, Refusal, TaskExists
+from penstock.domain.refusals import (
+    ActiveJobAndScheduleQuotaReached,
+    JobExists,
+    Refusal,
+    TaskExists,
+)
 from penstock.domain.specs.common import (
     OutputContainer,
     OutputDestination,
@@ -104,7 +109,8 @@ class JobUser(User):
             **self.specials.of_job(),
         )
         made = await self.ask(lambda engine: engine.add_job(self.account, spec))
-        assert not isinstance(made, Refusal) or isinstance(made, JobExists), made
+        known = JobExists | ActiveJobAndScheduleQuotaReached
+        assert not isinstance(made, Refusal) or isinstance(made, known), made
 
     def _limit(self) -> JobConstraints | None:
         if self.kind != "limited":

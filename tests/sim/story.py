@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from functools import partial
 from random import Random
 from typing import Final
 
+from penstock.domain.conditions import ANY
 from penstock.domain.records import TaskRecord, key_of
 from penstock.domain.states import JobState, NodeState, TaskResult, TaskState
+from penstock.engine.engine import Engine
 from penstock.engine.turn import Turn
 from penstock.engine.why import why
 from penstock.scheduler.reasons import Code
@@ -17,6 +20,7 @@ from tests.sim.invariants import Broken, Invariant
 from tests.sim.job_users import KINDS, JobUser
 from tests.sim.places import Places
 from tests.sim.pool_users import PoolUser
+from tests.sim.schedule_users import ClockUser, ScheduleUser
 from tests.sim.users import ACCOUNTS
 from tests.sim.world import World
 
@@ -57,6 +61,8 @@ async def tell(world: World, fault: str | None) -> None:
     """All that happens in one world."""
     random = Random(f"{world.seed}/story")
     pools, jobs = _users(world, random)
+    schedules = _schedules(world, random, pools)
+    clocks = [ClockUser(world, "", "clock")] if random.random() < 0.4 else []
     world.start_server()
     for host in world.hosts:
         host.start()
@@ -65,14 +71,18 @@ async def tell(world: World, fault: str | None) -> None:
     )
     for pool in pools:
         await pool.create()
-    await asyncio.gather(*(pool.live() for pool in pools), *(job.live() for job in jobs), faults)
+    lives = [pool.live() for pool in pools] + [job.live() for job in jobs]
+    lives += [schedule.live() for schedule in schedules] + [clock.live() for clock in clocks]
+    await asyncio.gather(*lives, faults)
     world.note("peace")
     world.calm_down()
     for job in jobs:
         await job.make_whole()
     try:
         async with asyncio.timeout(STEADY_S * world.pace.factor):
-            await asyncio.gather(*(pool.make_whole() for pool in pools))
+            whole = [pool.make_whole() for pool in pools]
+            whole += [schedule.make_whole() for schedule in schedules]
+            await asyncio.gather(*whole)
     except TimeoutError:
         limit_s = STEADY_S * world.pace.factor
         raise Broken(Invariant.FINISH, f"pools are not steady after {limit_s:.0f} s") from None
@@ -82,12 +92,29 @@ async def tell(world: World, fault: str | None) -> None:
         _as_wanted(world, job)
     world.note("all goes")
     moved = {job.name for job in jobs if job.moved}
+    for schedule in schedules:
+        await schedule.delete()
     for job in jobs:
         await job.delete(force=False)
     await _within(world, GONE_S, lambda: _left_of_jobs(world, moved), "left of jobs")
     for pool in pools:
         await pool.delete()
+    for auto in [it for it in world.disk.pools.values() if it.auto]:  # that were to be kept
+        await pools[0].ask(partial(_delete_pool, account=auto.account, pool_id=auto.id))
     await _within(world, GONE_S, lambda: _left(world), "left")
+
+
+async def _delete_pool(engine: Engine, account: str, pool_id: str) -> None:
+    await engine.delete_pool(account, pool_id, ANY)
+
+
+def _schedules(world: World, random: Random, pools: list[PoolUser]) -> list[ScheduleUser]:
+    accounts = list(dict.fromkeys(pool.account for pool in pools))
+    return [
+        ScheduleUser(world, account, f"when{number}", [p for p in pools if p.account == account])
+        for account in accounts
+        for number in range(random.choice((0, 0, 1, 2)))
+    ]
 
 
 def _users(world: World, random: Random) -> tuple[list[PoolUser], list[JobUser]]:
@@ -151,7 +178,7 @@ def _may_stay(world: World, task: TaskRecord) -> bool:
     if not places.is_possible(task):
         return True  # there are no such nodes, or all of them failed to be prepared
     engine = world.server.engine
-    turn = Turn(engine._state, world.disk, world.now_us(), Random(0), engine.settings)
+    turn = Turn(engine._state, world.disk, world.service_us(), Random(0), engine.settings)
     reasons = world.watch.at_once(why(turn, job.account, job.id, task.id))
     return any(reason.code in _STUCK_FOR_GOOD for reason in reasons)
 
@@ -159,8 +186,8 @@ def _may_stay(world: World, task: TaskRecord) -> bool:
 def _as_wanted(world: World, user: JobUser) -> None:
     """Jobs that nobody harmed ran each task to its end, once."""
     record = user.record()
-    if not user.spared or record is None:
-        return
+    if not user.spared or record is None or world.settings.quotas.dedicated_cores:
+        return  # or there may not be nodes enough
     tasks = {task_id: world.disk.by_key[record.no, key_of(task_id)] for task_id in user.tasks}
     if any(_was_without_room(world.disk.tasks[no]) for no in tasks.values()):
         return  # it failed for want of room on its node, and others may have waited for it
@@ -185,6 +212,7 @@ def _left_of_jobs(world: World, moved: Collection[str] = ()) -> list[str]:
     """
     disk = world.disk
     found = [f"job {job.id} is {job.state}" for job in disk.jobs.values()]
+    found += [f"schedule {it.id} is {it.state}" for it in disk.schedules.values()]
     found += [f"task {task.id}" for task in disk.tasks.values()]
     for host in world.hosts:
         if not host.gone:

@@ -25,7 +25,7 @@ from penstock.engine import loop as loop_module
 from penstock.engine.engine import Engine
 from penstock.engine.links import Link, Send
 from penstock.engine.loop import Command
-from penstock.engine.settings import EngineSettings
+from penstock.engine.settings import EngineSettings, Quotas
 from penstock.engine.turn import Turn
 from penstock.messages import Heartbeat, Hello, NumberedReport
 from penstock.store.contract import WriteFailed
@@ -203,10 +203,12 @@ class World:
             node_silent_us=silent_us,
             heartbeat_s=self.pace.heartbeat_s,
             preemptions_per_hour=random.choice((0, 0, 60)) / self.pace.factor,
+            quotas=self._quotas(random),
             return_us=random.choice((1, 20)) * self.pace.factor * SECOND_US,
         )
         self.watch = Watch(silent_us)
         self.watch.passed_us = self.monotonic_us
+        self.watch.quotas = self.settings.quotas
         self.disk = Disk(
             Random(f"{seed}/disk"),
             self._before_commit,
@@ -242,6 +244,20 @@ class World:
     def now_us(self) -> int:
         """What the server's clock says."""
         return NOW_US + self.loop.elapsed_us + self.clock_offset_us
+
+    def service_us(self) -> int:
+        """What the service says, whose clock may have been advanced."""
+        return self.now_us() + self.disk.clock_offset_us
+
+    @staticmethod
+    def _quotas(random: Random) -> Quotas:
+        if random.random() < 0.8:
+            return Quotas()
+        return Quotas(
+            dedicated_cores=random.choice((0, 16, 32)),
+            low_priority_cores=random.choice((0, 4, 8)),
+            active_jobs=random.choice((0, 4, 8)),
+        )
 
     def monotonic_us(self) -> int:
         """What the server's clock that nobody sets says."""
@@ -285,6 +301,9 @@ class World:
         while True:
             await asyncio.sleep(PLACED_WITHIN_S / 3)
             self._carefully(self.watch.waited, self.undisturbed(), self.loop.time())
+            engine = self.server.engine if self.server is not None else None
+            if engine is not None and self._is_calm(None) and not engine.clock.is_advancing:
+                self._carefully(self.watch.schedules.waited, self.service_us())
             if self.loop.time() > LONGEST_S * self.pace.factor:
                 self.fail(Broken(Invariant.ONWARD, "the story does not come to its end"))
 
