@@ -175,3 +175,25 @@ def ignores_quotas() -> Bug:
     patches.enter_context(mock.patch.object(quotas, "nodes_that_fit", all_of_them))
     patches.enter_context(mock.patch.object(resizes, "nodes_that_fit", all_of_them))
     return patches
+
+
+def tells_twice() -> Bug:
+    """Each event is told two times, under two numbers."""
+    tell = Turn._tell
+
+    def twice(self: Turn, account: str, name: str, body: bytes) -> None:
+        tell(self, account, name, body)
+        tell(self, account, name, body)
+
+    return mock.patch.object(Turn, "_tell", twice)
+
+
+def tells_nothing_of_lost_runs() -> Bug:
+    """A run that is taken off its node has no end in the log."""
+    tell = Turn._tell
+
+    def some(self: Turn, account: str, name: str, body: bytes) -> None:
+        if name != "TaskRequeueEvent":
+            tell(self, account, name, body)
+
+    return mock.patch.object(Turn, "_tell", some)

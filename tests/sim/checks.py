@@ -26,6 +26,7 @@ from penstock.messages import NumberedReport, RunTask, TaskEnded
 from tests.sim import records
 from tests.sim.beside import Beside, is_over
 from tests.sim.disk import Disk
+from tests.sim.event_replay import Replay
 from tests.sim.invariants import Broken, Invariant
 from tests.sim.machine import Process
 from tests.sim.memory import memory_is_true
@@ -65,6 +66,7 @@ class Watch:
         self.placing = Placing()
         self.beside = Beside(self._that_count)
         self.schedules = Schedules()
+        self.replay = Replay()
         self.quotas = Quotas()
         self._silent_us = silent_us
         self._turn_us = 0  # of the turn that is being taken, by the clock that nobody sets
@@ -76,7 +78,8 @@ class Watch:
 
     def opened(self, store: Disk) -> None:
         """This is where everything is written."""
-        self.store = self.beside.store = self.schedules.store = store
+        self.store = self.beside.store = store
+        self.schedules.store = self.replay.store = store
 
     @property
     def picture(self) -> Picture:
@@ -212,6 +215,7 @@ class Watch:
         placed: list[TaskRecord] = []
         self._changes, self.placing.came_back = changes, set()
         self.schedules.commits(changes, self.now_us)
+        self.replay.commits(changes)
         for change in changes:
             self.beside.commits(change)
             if isinstance(change, c.AddTask | c.SetTask):
@@ -349,6 +353,7 @@ class Watch:
         self.placing.committed(self.picture, placed)
         self.beside.committed(self.picture, self._changes)
         self.schedules.committed()
+        self.replay.committed(self._changes)
         quotas_are_kept(self.store, self.quotas, self._changes, self._known_jobs)
         self._known_jobs = set(self.store.jobs)
 

@@ -29,6 +29,7 @@ class Invariant(StrEnum):
     SCHEDULE = "schedule"
     AUTO_POOLS = "auto pools"
     QUOTA = "quota"
+    EVENTS = "events"
     COMMITTED = "committed"
     TRUTH = "truth"
     ONWARD = "onward"
@@ -122,6 +123,11 @@ HOLDS: Final[Mapping[Invariant, tuple[str, str]]] = {
     Invariant.QUOTA: (
         "no account has more cores, or makes more jobs and schedules, than its quotas allow",
         "each commit",
+    ),
+    Invariant.EVENTS: (
+        "the log of events, replayed, gives the states of the records at each commit, with a start"
+        " and an end for each run; its numbers rise, and readers get each event once",
+        "each commit, each page",
     ),
     Invariant.COMMITTED: (
         "what runs was committed before, and no attempt begins twice, but where a disk lost the"

@@ -60,6 +60,8 @@ _ALL: Final = (
     Mutation(Invariant.SCHEDULE, cycles.forgets_when_jobs_are_due),
     Mutation(Invariant.AUTO_POOLS, cycles.keeps_auto_pools),
     Mutation(Invariant.QUOTA, cycles.ignores_quotas),
+    Mutation(Invariant.EVENTS, cycles.tells_twice),
+    Mutation(Invariant.EVENTS, cycles.tells_nothing_of_lost_runs),
     Mutation(Invariant.TOGETHER, cycles.does_not_wait_for_all_parts),
     Mutation(Invariant.TOGETHER, cycles.begins_what_is_ready),
     Mutation(Invariant.TRUTH, cycles.forgets_parts_that_run),

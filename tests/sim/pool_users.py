@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 from penstock.domain.conditions import ANY
@@ -18,8 +18,11 @@ from tests.sim.world import World
 
 MOST_SLOTS: Final = 4
 
-_NEEDS_REMOVAL: Final = (NodeState.UNUSABLE, NodeState.START_TASK_FAILED)
-_PASSING: Final = (NodeState.DEALLOCATING, NodeState.PREEMPTED)
+_NEEDS_REMOVAL: Final = (
+    NodeState.UNUSABLE,
+    NodeState.START_TASK_FAILED,
+    NodeState.PREEMPTED,
+)
 
 NodeWishOf = Callable[[Engine, str, str, str], Awaitable[object]]
 """What is asked of an engine about a node, by account, pool and id."""
@@ -179,12 +182,18 @@ class PoolUser(User):
         for node in nodes:
             await self._of_node(lambda e, *its: e.start_node(*its), node)
 
+    def _passing(self) -> Collection[NodeState]:
+        """States that end by themselves; a quota may keep a preempted node from its return."""
+        if self.world.settings.quotas.low_priority_cores:
+            return (NodeState.DEALLOCATING,)
+        return (NodeState.DEALLOCATING, NodeState.PREEMPTED)
+
     def _is_at_work(self) -> bool:
         """Whether something is being done with a node, other than to wait for files."""
         nodes = self.world.disk.nodes.values()
         return any(
             node.pool_no == self._no()
-            and (node.state in _PASSING or (node.wish is not None and not keeps_data(node)))
+            and (node.state in self._passing() or (node.wish is not None and not keeps_data(node)))
             for node in nodes
         )
 

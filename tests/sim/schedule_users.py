@@ -1,4 +1,4 @@
-"""The owners of job schedules, and who moves the clock of the service."""
+"""The owners of job schedules, who moves the clock of the service, and who reads of events."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from penstock.domain.specs.schedule import JobSchedulePatch, JobScheduleSpec, Sc
 from penstock.domain.specs.special import JobManagerTask
 from penstock.domain.states import ScheduleState
 from penstock.engine.engine import Engine
+from penstock.engine.event_log import EventPage
 from tests.sim.pool_users import PoolUser
 from tests.sim.users import User
 from tests.sim.world import NoAnswer, World
@@ -147,6 +148,28 @@ class ClockUser(User):
                 await self.world.call(partial(_advance, by_us=by_us))
             except (NoAnswer, Refusal):
                 await asyncio.sleep(1)  # it may be that it has moved, or goes on
+
+
+class Reader(User):
+    """Someone who reads the log of events, page by page."""
+
+    async def live(self) -> None:
+        """Read on until the end of the world."""
+        after = 0
+        while True:
+            await self.pause(5)
+            try:
+                page = await self.world.call(
+                    partial(_page, account=self.account, after=after, limit=20)
+                )
+            except NoAnswer:
+                continue
+            self.world.watch.replay.read(self.account, after, page)
+            after = page.next
+
+
+async def _page(engine: Engine, account: str, after: int, limit: int) -> EventPage:
+    return await engine.events.page(account, after, limit)
 
 
 async def _advance(engine: Engine, by_us: int) -> None:

@@ -20,7 +20,7 @@ from tests.sim.invariants import Broken, Invariant
 from tests.sim.job_users import KINDS, JobUser
 from tests.sim.places import Places
 from tests.sim.pool_users import PoolUser
-from tests.sim.schedule_users import ClockUser, ScheduleUser
+from tests.sim.schedule_users import ClockUser, Reader, ScheduleUser
 from tests.sim.users import ACCOUNTS
 from tests.sim.world import World
 
@@ -73,7 +73,11 @@ async def tell(world: World, fault: str | None) -> None:
         await pool.create()
     lives = [pool.live() for pool in pools] + [job.live() for job in jobs]
     lives += [schedule.live() for schedule in schedules] + [clock.live() for clock in clocks]
+    reading = asyncio.ensure_future(Reader(world, pools[0].account, "reader").live())
     await asyncio.gather(*lives, faults)
+    reading.cancel()
+    if not reading.cancelled() and reading.done():
+        reading.result()
     world.note("peace")
     world.calm_down()
     for job in jobs:
