@@ -323,6 +323,29 @@ def test_a_node_remembers_what_ran_on_it_last(backend: Backend) -> None:
     backend.use(scenario)
 
 
+def test_what_runs_on_a_node_comes_before_what_ran(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        runs = {"state": TaskState.RUNNING, "node_no": 2}
+        await put(
+            store,
+            c.PutJob(a_job()),
+            c.PutNode(a_node()),
+            c.AddTask(a_task(no=4, name="first", start_us=NOW_US, **runs), b"{}"),
+            c.AddTask(a_task(no=5, name="Second", start_us=NOW_US + 1, **runs), b"{}"),
+            c.AddTask(a_task(no=6, name="waits", node_no=2), b"{}"),
+            c.RanOn(2, 1, a_line("ended")),
+            c.RanOn(2, 2, a_line("first")),
+        )
+        recent = (await store.recent_tasks([2]))[2]
+        assert [(line.job_id, line.task_id, line.state) for line in recent] == [
+            ("job", "Second", TaskState.RUNNING),
+            ("job", "first", TaskState.RUNNING),
+            ("job", "ended", TaskState.COMPLETED),
+        ]
+
+    backend.use(scenario)
+
+
 def test_a_node_is_occupied_and_keeps_the_rest(backend: Backend) -> None:
     async def scenario(store: Store) -> None:
         node = a_node(address="127.1.1.1")

@@ -91,6 +91,7 @@ class RecentTask(msgspec.Struct, frozen=True, kw_only=True):
 
     job_id: str
     task_id: str
+    subtask: int | None = None  # its index, of a part of a multi-instance task but the primary
     state: TaskState
     start_us: int | None = None
     end_us: int | None = None

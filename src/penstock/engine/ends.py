@@ -43,9 +43,9 @@ def nodes_of(turn: Turn, task: TaskRecord) -> list[int]:
 
 
 def _left(turn: Turn, task: TaskRecord, nodes: list[int], *, ran: bool) -> None:
-    """Count a task off its nodes; as one that ran there on the first."""
-    for node_no in nodes:
-        task_left(turn, replace(task, node_no=node_no), ran=ran and node_no == nodes[0])
+    """Count a task off its nodes."""
+    for index, node_no in enumerate(nodes):
+        task_left(turn, replace(task, node_no=node_no), ran=ran, subtask=index or None)
 
 
 def finish(

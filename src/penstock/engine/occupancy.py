@@ -36,8 +36,11 @@ def task_began(turn: Turn, task: TaskRecord, node: NodeRecord) -> None:
     turn.put(c.OccupyNode(node))
 
 
-def task_left(turn: Turn, task: TaskRecord, *, ran: bool) -> None:
-    """Count a task off its node. `task` is as it ended; `ran` when that run counts."""
+def task_left(turn: Turn, task: TaskRecord, *, ran: bool, subtask: int | None = None) -> None:
+    """Count a task off its node. `task` is as it ended; `ran` when that run counts.
+
+    `subtask` is the index of the part that the node had of it, if that was not the primary.
+    """
     node = turn.node(task.node_no)
     if node is None:
         return
@@ -48,7 +51,7 @@ def task_left(turn: Turn, task: TaskRecord, *, ran: bool) -> None:
     if ran:
         new["tasks_run"] = node.tasks_run + 1
         new["tasks_succeeded"] = node.tasks_succeeded + (task.exit_code == 0 and not task.failure)
-        turn.put(c.RanOn(node.no, new["tasks_run"], _line(turn, task)))
+        turn.put(c.RanOn(node.no, new["tasks_run"], _line(turn, task, subtask)))
     if not new["running_tasks"]:
         turn.touch_node(node.no)
     if not new["running_tasks"] and node.state is NodeState.RUNNING:
@@ -58,8 +61,9 @@ def task_left(turn: Turn, task: TaskRecord, *, ran: bool) -> None:
     turn.put(c.OccupyNode(node))
 
 
-def _line(turn: Turn, task: TaskRecord) -> RecentTask:
+def _line(turn: Turn, task: TaskRecord, subtask: int | None) -> RecentTask:
     return RecentTask(
+        subtask=subtask,
         job_id=turn.state.jobs[task.job_no].id,
         task_id=task.id,
         state=task.state,

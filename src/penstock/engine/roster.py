@@ -163,7 +163,8 @@ class Roster:
 
 def _place(node: NodeRecord) -> tuple[object, ...]:
     """What the indexes look at."""
-    return node.host, node.state, node.leaving, node.wish, node.back_us
+    state = NodeState.IDLE if node.state is NodeState.RUNNING else node.state
+    return node.host, state, node.leaving, node.wish, node.back_us
 
 
 def _mark(index: dict[int, None], node: NodeRecord, wanted: bool) -> None:

@@ -103,7 +103,10 @@ class Store(Protocol):
         """Find a node; the id in any case."""
 
     async def recent_tasks(self, node_nos: Sequence[int]) -> dict[int, list[RecentTask]]:
-        """Give what ran last on each node, newest first, each task once."""
+        """Give what runs on each node and what ran there last, newest first, each task once.
+
+        At most `RECENT_KEPT` of each node.
+        """
 
     async def job(self, account: str, job_id: str) -> JobRecord | None:
         """Find a job; the id in any case."""

@@ -40,6 +40,18 @@ def each_once(tasks: Iterable[RecentTask]) -> list[RecentTask]:
     return list(found.values())
 
 
+def line_of(task: TaskRecord, job_id: str) -> RecentTask:
+    """A task that runs, as a line in its node's list."""
+    return RecentTask(
+        job_id=job_id,
+        task_id=task.id,
+        state=task.state,
+        start_us=task.start_us,
+        retry_count=task.retry_count,
+        requeue_count=task.requeue_count,
+    )
+
+
 TASK_COLUMNS = TaskRecord.__struct_fields__
 """The cells of a task in the order of `task_cells`."""
 

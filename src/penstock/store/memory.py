@@ -26,10 +26,11 @@ from penstock.domain.records import (
 from penstock.domain.states import JobState, TaskState
 from penstock.store.cells import job_node_key
 from penstock.store.contract import JobCounts, Revision, Saved, StaleRevision, WriteFailed
-from penstock.store.documents import each_once
+from penstock.store.documents import each_once, line_of
 from penstock.store.filters import PROPERTIES, passes
 
 _T = TypeVar("_T")
+_RUNNING = (TaskState.PREPARING, TaskState.RUNNING)
 
 
 class MemoryStore:
@@ -200,11 +201,16 @@ class MemoryStore:
 
     async def recent_tasks(self, node_nos: Sequence[int]) -> dict[int, list[RecentTask]]:
         """See `Store.recent_tasks`."""
-        return {
-            no: each_once(task for _, task in sorted(self.recent[no].items(), reverse=True))
-            for no in node_nos
-            if no in self.recent
-        }
+        found: dict[int, list[RecentTask]] = {}
+        running = [task for task in self.tasks.values() if task.state in _RUNNING]
+        for task in sorted(running, key=lambda task: -(task.start_us or 0)):
+            if task.node_no in node_nos:
+                line = line_of(task, self.jobs[task.job_no].id)
+                found.setdefault(task.node_no or 0, []).append(line)
+        for no in node_nos:
+            for _, ended in sorted(self.recent.get(no, {}).items(), reverse=True):
+                found.setdefault(no, []).append(ended)
+        return {no: each_once(tasks)[: c.RECENT_KEPT] for no, tasks in found.items()}
 
     async def job(self, account: str, job_id: str) -> JobRecord | None:
         """See `Store.job`."""

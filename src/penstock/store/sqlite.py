@@ -58,7 +58,15 @@ from penstock.store.contract import (
     WriteFailed,
 )
 from penstock.store.damage import answered, loaded, loaded_rows
-from penstock.store.documents import TASK_COLUMNS, document, each_once, record, task_cells, task_of
+from penstock.store.documents import (
+    TASK_COLUMNS,
+    document,
+    each_once,
+    line_of,
+    record,
+    task_cells,
+    task_of,
+)
 from penstock.store.filters import (
     JOB_NODES,
     JOBS,
@@ -358,13 +366,21 @@ class SqliteStore:
         """See `Store.recent_tasks`."""
         found: dict[int, list[RecentTask]] = {}
         for part in _parts(node_nos):
+            for job_id, *cells in self._read.execute(
+                f"SELECT json_extract(CAST(j.document AS TEXT), '$.spec.id'), {_T_TASK}"
+                f" FROM task t JOIN job j ON j.no = t.job_no WHERE t.state IN ({_RUNNING})"
+                f" AND t.node_no IN ({_marks(part)}) ORDER BY t.start_us DESC",
+                part,
+            ):
+                task = task_of(cells)
+                found.setdefault(task.node_no or 0, []).append(line_of(task, job_id))
             for node_no, text in self._read.execute(
                 f"SELECT node_no, document FROM recent_task WHERE node_no IN ({_marks(part)})"
                 " ORDER BY count DESC",
                 part,
             ):
                 found.setdefault(node_no, []).append(record(RecentTask, text))
-        return {no: each_once(tasks) for no, tasks in found.items()}
+        return {no: each_once(tasks)[: c.RECENT_KEPT] for no, tasks in found.items()}
 
     @answered
     async def job(self, account: str, job_id: str) -> JobRecord | None:

@@ -202,6 +202,7 @@ def _recent(request: Request, recent: RecentTask) -> Document:
         "taskUrl": request.base + task_path(recent.job_id, recent.task_id),
         "jobId": recent.job_id,
         "taskId": recent.task_id,
+        **({} if recent.subtask is None else {"subtaskId": recent.subtask}),
         "taskState": recent.state.wire_name,
         "executionInfo": without_none(run),
     }

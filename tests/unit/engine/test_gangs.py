@@ -198,7 +198,10 @@ def test_the_command_runs_when_all_nodes_are_coordinated() -> None:
         ] * 3
         assert all(part.previous_state is RUNNING for part in parts)
         await idle(house)
-        assert [node.tasks_run for node in await house.nodes()] == [1, 0, 0]
+        nodes = await house.nodes()
+        assert [node.tasks_run for node in nodes] == [1, 1, 1]
+        recent = await house.store.recent_tasks([node.no for node in nodes])
+        assert [recent[node.no][0].subtask for node in nodes] == [None, 1, 2]
 
     play(scenario)
 

@@ -379,7 +379,7 @@ def test_a_quota_keeps_a_multi_instance_task_from_its_nodes() -> None:
         await house.pool(nodes=2, slots=1, enable_inter_node_communication=True)
         await house.job()
         await house.add("t", multi_instance_settings=blocked.gang(2))
-        assert await codes(house, "t") == [Code.NODES_TAKEN, Code.QUOTA_REACHED]
+        assert await codes(house, "t") == [Code.QUOTA_REACHED]
 
     play(scenario, quotas=Quotas(dedicated_cores=blocked.FOUR_CORES))
 
