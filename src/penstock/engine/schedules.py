@@ -117,11 +117,20 @@ def enable_schedule(turn: Turn, account: str, schedule_id: str, when: Conditions
 def terminate_schedule(
     turn: Turn, account: str, schedule_id: str, when: Conditions, *, force: bool
 ) -> ScheduleRecord:
-    """Make no job any more, and terminate the active one; then the schedule is completed."""
-    schedule = _live(turn, account, schedule_id, when)
-    schedule = _move(turn, schedule, ScheduleEvent.TERMINATED, next_run_us=None)
+    """Make no job any more, and terminate the active one; then the schedule is completed.
+
+    With `force` one that is being terminated waits no more for what its job still waited for.
+    """
+    found = turn.schedule(account, schedule_id)
+    if force and found.state is ScheduleState.TERMINATING:
+        when.check(found.modified_us)
+        schedule = _put(turn, found)
+    else:
+        schedule = _live(turn, account, schedule_id, when)
+        schedule = _move(turn, schedule, ScheduleEvent.TERMINATED, next_run_us=None)
     job = turn.state.jobs.get(schedule.job_no or 0)
-    if job is not None and job.state in LIVE_JOB_STATES:
+    again = force and job is not None and job.state is JobState.TERMINATING
+    if job is not None and (again or job.state in LIVE_JOB_STATES):
         reason = TERMINATED_WITH_SCHEDULE
         jobs.terminate_job(turn, account, job.id, reason, ANY, force=force)
     return schedule
@@ -130,12 +139,22 @@ def terminate_schedule(
 def delete_schedule(
     turn: Turn, account: str, schedule_id: str, when: Conditions, *, force: bool
 ) -> None:
-    """Delete all jobs of the schedule; when the last is gone, it is forgotten."""
+    """Delete all jobs of the schedule; when the last is gone, it is forgotten.
+
+    With `force` one that is being deleted waits no more for what its jobs still waited for.
+    """
     schedule = turn.schedule(account, schedule_id)
     when.check(schedule.modified_us)
-    if schedule.state is ScheduleState.DELETING:
+    if schedule.state is not ScheduleState.DELETING:
+        _move(turn, schedule, ScheduleEvent.DELETED, next_run_us=None, forced=force)
+    elif force:
+        _put(turn, schedule, forced=True)
+        for job_no in turn.state.timetable.jobs_of(schedule.no):
+            job = turn.state.jobs[job_no]
+            if job.state is JobState.DELETING:
+                jobs.delete_job(turn, job.account, job.id, ANY, force=True)
+    else:
         raise JobScheduleBeingDeleted
-    _move(turn, schedule, ScheduleEvent.DELETED, next_run_us=None, forced=force)
     delete_jobs(turn)
 
 

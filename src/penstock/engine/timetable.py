@@ -71,6 +71,10 @@ class Timetable:
         """Whether there is any job of a schedule, over or not."""
         return no in self._jobs
 
+    def jobs_of(self, no: int) -> list[int]:
+        """The jobs of a schedule, oldest first."""
+        return list(self._jobs.get(no, ()))
+
     def to_clear(self) -> Iterator[tuple[ScheduleRecord, int]]:
         """The jobs that go with their schedules and have not been told so, newest first."""
         for no in self._clearing:

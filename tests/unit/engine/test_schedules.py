@@ -263,6 +263,20 @@ def test_a_forced_termination_waits_for_no_node() -> None:
     play(scenario)
 
 
+def test_force_ends_a_termination_that_was_begun_without_it() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool()
+        await add(house)
+        await house.add("t", job="s:job-1")
+        await house.runs()
+        await house.engine.terminate_schedule(ACCOUNT, "s", ANY, force=False)
+        await house.engine.terminate_schedule(ACCOUNT, "s", ANY, force=True)
+        assert (await record(house)).state is ScheduleState.COMPLETED
+        assert await ids(house) == {"s:job-1": "completed"}
+
+    play(scenario)
+
+
 def test_deleting_takes_all_jobs_along() -> None:
     async def scenario(house: House) -> None:
         await house.pool()
@@ -298,6 +312,23 @@ def test_a_forced_deletion_waits_for_no_node() -> None:
         assert await house.store.schedule(ACCOUNT, "s") is None
         await house.engine._submit(lambda _turn: None)
         assert house.host.take(RemoveJob), "the directories go all the same"
+
+    play(scenario)
+
+
+def test_force_ends_a_deletion_that_was_begun_without_it() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool()
+        house.host.obedient = False
+        await add(house)
+        await end_job(house, 1)
+        await walk(house, HOUR_S)
+        await house.engine.delete_schedule(ACCOUNT, "s", ANY, force=False)
+        assert await ids(house) == {"s:job-1": "deleting", "s:job-2": "deleting"}
+        await house.engine.delete_schedule(ACCOUNT, "s", ANY, force=True)
+        assert await house.store.schedule(ACCOUNT, "s") is None
+        assert await house.job_record("s:job-1") is None
+        assert await house.job_record("s:job-2") is None
 
     play(scenario)
 
