@@ -145,6 +145,8 @@ class Placing(Standing):
             if mark is None and not now:
                 return None
             if mark is None and not nodes.most:
+                if self._reserved is not None and self._may_have_its_nodes(self._reserved):
+                    return self._place_reserved(self._reserved)  # none before it fits there
                 mark = self._first_that_waits()
             placement, again = self._wanting_before(mark, now=now)
             if placement is not None:
@@ -158,6 +160,12 @@ class Placing(Standing):
             if not now and self._wishes.heaps:
                 self._anew = True  # with this task gone, one with a demand may be the first
             return self._give(job, *spot, not now)
+
+    def _may_have_its_nodes(self, reserved: Reservation) -> bool:
+        """Whether what is held for a task suffices, and no task with a demand has more weight."""
+        return reserved.fits and not any(
+            key is not None and self._outranks(job, key[1]) for _, key, job in self._wanting()
+        )
 
     def _review(self) -> None:
         """Let the reservation and the sleepers know what has changed."""

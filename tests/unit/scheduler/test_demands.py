@@ -160,6 +160,22 @@ def test_what_is_free_is_held_first_and_then_what_is_least_taken() -> None:
     assert made.reservation == Reserved(2, 11, 2, held=(0, 2), free=(2,))
 
 
+def test_a_job_of_more_weight_that_may_use_no_node_holds_up_nobody() -> None:
+    made = pool(2)
+    made.add(1, 1, 1)
+    made.add(1, 2, 1)
+    running = made.place(10)
+    made.add(2, 10, 1, demand=Demand(nodes=2))
+    assert made.place(10) == []
+    made.put_job(3, 5, -1, open_=True)
+    made.add(3, 30, 1)
+    for node_no in (0, 1):
+        made.bar(3, node_no)
+    for placed in running:
+        end(made, placed)
+    assert [placed.task_no for placed in made.place(10)] == [10]
+
+
 def test_a_job_of_more_weight_goes_before_what_is_held() -> None:
     made = pool(2)
     made.add(1, 1, 1)
