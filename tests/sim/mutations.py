@@ -18,6 +18,7 @@ class Mutation(NamedTuple):
     breaks: Invariant
     switched_on: Callable[[], AbstractContextManager[Any]]
     fault: str | None = None  # without which it does not show
+    first: int | None = None  # a history to begin the hunt with: it showed there once
 
     @property
     def name(self) -> str:
@@ -35,7 +36,7 @@ _ALL: Final = (
     Mutation(Invariant.SLOTS, server.frees_slots_twice),
     Mutation(Invariant.COUNTS, server.counts_failures_as_successes),
     Mutation(Invariant.COUNTS, server.counts_running_as_waiting),
-    Mutation(Invariant.COUNTS, server.believes_a_torn_commit, "kill_in_commit"),
+    Mutation(Invariant.COUNTS, server.believes_a_torn_commit, "kill_in_commit", first=1012),
     Mutation(Invariant.MOVES, server.completes_a_job_at_once),
     Mutation(Invariant.REASONS, server.blames_the_queue),
     Mutation(Invariant.REASONS, server.knows_no_reason),
@@ -51,12 +52,12 @@ _ALL: Final = (
     Mutation(Invariant.HELD, cycles.gives_away_what_is_held),
     Mutation(Invariant.PREPARED, cycles.runs_on_any_node),
     Mutation(Invariant.PREPARED, cycles.releases_beside_tasks),
-    Mutation(Invariant.PREPARED, cycles.forgets_to_release),
-    Mutation(Invariant.PREPARED, cycles.prepares_once_for_ever),
+    Mutation(Invariant.PREPARED, cycles.forgets_to_release, first=1033),
+    Mutation(Invariant.PREPARED, cycles.prepares_once_for_ever, first=1028),
     Mutation(Invariant.BOOTS, hosts.keeps_files_over_a_reimage),
     Mutation(Invariant.BOOTS, hosts.wipes_at_each_boot),
-    Mutation(Invariant.SCHEDULE, cycles.makes_jobs_side_by_side),
-    Mutation(Invariant.SCHEDULE, cycles.makes_up_for_lost_jobs),
+    Mutation(Invariant.SCHEDULE, cycles.makes_jobs_side_by_side, first=1010),
+    Mutation(Invariant.SCHEDULE, cycles.makes_up_for_lost_jobs, first=1009),
     Mutation(Invariant.SCHEDULE, cycles.forgets_when_jobs_are_due),
     Mutation(Invariant.AUTO_POOLS, cycles.keeps_auto_pools),
     Mutation(Invariant.QUOTA, cycles.ignores_quotas),
@@ -64,18 +65,18 @@ _ALL: Final = (
     Mutation(Invariant.EVENTS, cycles.tells_nothing_of_lost_runs),
     Mutation(Invariant.TOGETHER, cycles.does_not_wait_for_all_parts),
     Mutation(Invariant.TOGETHER, cycles.begins_what_is_ready),
-    Mutation(Invariant.TRUTH, cycles.forgets_parts_that_run),
+    Mutation(Invariant.TRUTH, cycles.forgets_parts_that_run, first=1050),
     Mutation(Invariant.MANAGER, cycles.lets_managers_share),
     Mutation(Invariant.MEMORY, server.keeps_memory_after_a_failed_commit, "fill_disk"),
-    Mutation(Invariant.ALONE, hosts.starts_beside_the_old, "part"),
+    Mutation(Invariant.ALONE, hosts.starts_beside_the_old, "part", first=1046),
     Mutation(Invariant.FINISH, hosts.keeps_what_is_not_listed, "part"),
     Mutation(Invariant.COMMITTED, server.sends_before_the_commit),
     Mutation(Invariant.COMMITTED, server.counts_no_retry),
     Mutation(Invariant.COMMITTED, hosts.notes_no_begin),
     Mutation(Invariant.TRUTH, server.ignores_the_attempt, "part"),
     Mutation(Invariant.ONWARD, server.forgets_what_a_job_waits_for),
-    Mutation(Invariant.FINISH, server.forgets_to_requeue, "part"),
-    Mutation(Invariant.FINISH, server.does_not_send_again, "kill_in_commit"),
+    Mutation(Invariant.FINISH, server.forgets_to_requeue, "part", first=1023),
+    Mutation(Invariant.FINISH, server.does_not_send_again, "kill_in_commit", first=1009),
     Mutation(Invariant.FINISH, server.loses_chores),
     Mutation(Invariant.COMMITTED, hosts.forgets_how_attempts_ended),
     Mutation(Invariant.SOUND, hosts.drops_files_under_a_task),

@@ -8,8 +8,8 @@ from random import Random
 from typing import Any, Final
 
 from penstock.domain import changes as c
-from penstock.domain.records import NodeRecord, TaskRecord
-from penstock.domain.states import JobState, PoolState
+from penstock.domain.records import Ending, NodeRecord, TaskRecord
+from penstock.domain.states import JobState, PoolState, TaskState
 from penstock.engine.engine import Engine
 from penstock.engine.state import QueueKey, State
 from penstock.engine.turn import Turn
@@ -218,7 +218,10 @@ class Placing:
 def _demanding(picture: Picture) -> Iterator[TaskRecord]:
     """Tasks for which nodes may be held, or others have to make room."""
     for task in (*picture.waiting, *picture.running, *picture.ahead):
-        if task.ending is not None or not wanted(picture.job(task), task).is_plain:
+        waits = task.state is TaskState.ACTIVE and not task.ahead
+        if task.ending is Ending.REQUEUED or (
+            waits and not wanted(picture.job(task), task).is_plain
+        ):
             yield task
 
 
