@@ -43,7 +43,7 @@ _ALL: Final = (
     Mutation(Invariant.PLACES, server.skips_a_dependent),
     Mutation(Invariant.PLACES, server.forgets_to_wake_the_queue),
     Mutation(Invariant.PLACES, server.leaves_a_returned_host_closed),
-    Mutation(Invariant.BOUND, server.never_calls_back),
+    Mutation(Invariant.BOUND, server.never_calls_back, first=3019),
     Mutation(Invariant.RULES, server.ignores_priority),
     Mutation(Invariant.RULES, server.ignores_the_limit_of_a_job),
     Mutation(Invariant.RULES, server.forgets_the_limit_at_a_restart, "kill_server"),
