@@ -30,6 +30,8 @@ class Running:
     nodes: tuple[int, ...]
     held: int
     ordinary: bool
+    whole: bool = False
+    unshared: bool = False  # nothing is sent ahead to its nodes
     going: bool = False
 
 
@@ -166,6 +168,26 @@ class ModelQueue:
             if node_there is not None and node_there.freeing and not self._going_on(number):
                 self._let(number)
         self.jobs[ran.job].running -= 1
+        self._share(ran)
+
+    def _unshared(self) -> set[int]:
+        """The nodes to which nothing is sent ahead, for a task there that has not begun or is to
+        be alone."""
+        return {number for ran in self.running.values() if ran.unshared for number in ran.nodes}
+
+    def _share(self, ran: Running) -> None:
+        if not ran.unshared:
+            return
+        ran.unshared = False
+        for number in ran.nodes:
+            if number in self.nodes and number not in self._unshared():
+                self.nodes[number].soon_changed = self._now()
+
+    def prepare(self, number: int, node: int) -> None:
+        self.jobs[number].prepared.add(node)
+        for ran in list(self.running.values()):
+            if (ran.job, ran.nodes) == (number, (node,)) and not ran.whole:
+                self._share(ran)
 
     # --- who may use what --------------------------------------------------------------------
 
@@ -289,7 +311,12 @@ class ModelQueue:
     def _node_for(self, job: Job, task: Task, ahead: bool, answer: Placed | None) -> int | None:
         nodes = {number: node for number, node in self.nodes.items() if number not in job.barred}
         if ahead:
-            rooms = {n: node.free + node.ahead for n, node in nodes.items() if node.ahead}
+            alone = self._unshared()
+            rooms = {
+                n: node.free + node.ahead
+                for n, node in nodes.items()
+                if node.ahead and n not in alone
+            }
             fitting = [n for n in rooms if rooms[n] >= task.slots and nodes[n].kept is None]
             if not job.prepares:
                 return min(fitting, key=lambda n: (-rooms[n], nodes[n].soon_changed), default=None)
@@ -359,8 +386,11 @@ class ModelQueue:
             self._take(node, held)
         job.running += 1
         job.served += held * len(nodes)
+        whole = demand is not None and demand.is_whole
+        waits = job.prepares and any(number not in job.prepared for number in nodes)
+        unshared = not ahead and (whole or waits)
         self.running[task.number] = Running(
-            task.job, task.number, tuple(nodes), held, demand is None
+            task.job, task.number, tuple(nodes), held, demand is None, whole, unshared
         )
         return task.job, task.number, tuple(nodes), held, ahead
 

@@ -165,7 +165,7 @@ class Scheduling(RuleBasedStateMachine):
     def prepare(self, node: int, done: bool) -> None:
         if done:
             self.queue.prepared(PREPARES, node)
-            self.model.jobs[PREPARES].prepared.add(node)
+            self.model.prepare(PREPARES, node)
         else:
             self.queue.unprepared(PREPARES, node)
             self.model.jobs[PREPARES].prepared.discard(node)

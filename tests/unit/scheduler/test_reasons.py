@@ -170,8 +170,8 @@ def test_a_range_of_which_some_are_missing() -> None:
     unmet = Unmet((), (UnmetSpan(1, 100, 3, (17, 40, 41)),))
     (reason,) = of_dependencies(unmet, [chain("17")])
     assert reason.message == (
-        "It depends on task '17', which is not there. Of the 100 tasks 1 to 100 3 have not"
-        " succeeded, the first of them 17."
+        "It depends on task '17', which is not there. Of the 100 tasks from 1 to 100, 3 did"
+        " not succeed yet, the first of them 17."
     )
 
 
