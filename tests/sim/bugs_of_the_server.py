@@ -19,7 +19,8 @@ from penstock.engine.links import Link
 from penstock.engine.loop import Command
 from penstock.engine.occupancy import move_node, task_left
 from penstock.engine.settings import EngineSettings
-from penstock.engine.state import State, Tally
+from penstock.engine.state import State
+from penstock.engine.tally import Tally
 from penstock.engine.turn import Turn
 from penstock.messages import Instruction, RunTask, TaskEnded
 from penstock.scheduler.dependencies import DependencyBook, Then

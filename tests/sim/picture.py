@@ -16,7 +16,7 @@ from penstock.domain.records import (
 )
 from penstock.domain.specs.task import Dependencies
 from penstock.domain.states import TaskState
-from penstock.engine.state import QueueKey, queue_key
+from penstock.engine.memory import QueueKey, queue_key
 from penstock.scheduler.dependencies import number_of
 from tests.sim.disk import Disk
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from penstock.domain.records import JobRecord, NodeRecord, TaskRecord
 from penstock.domain.states import JobState, SchedulingState
-from penstock.engine.state import OPEN_NODE_STATES, QueueKey, State
+from penstock.engine.memory import QueueKey
+from penstock.engine.state import OPEN_NODE_STATES, State
 from tests.sim.picture import Picture
 
 

@@ -11,7 +11,8 @@ from penstock.domain import changes as c
 from penstock.domain.records import Ending, NodeRecord, TaskRecord
 from penstock.domain.states import JobState, PoolState, TaskState
 from penstock.engine.engine import Engine
-from penstock.engine.state import QueueKey, State
+from penstock.engine.memory import QueueKey
+from penstock.engine.state import State
 from penstock.engine.turn import Turn
 from penstock.engine.why import why
 from penstock.scheduler.demands import Reserved

@@ -22,6 +22,7 @@ _NEEDS_REMOVAL: Final = (
     NodeState.UNUSABLE,
     NodeState.START_TASK_FAILED,
     NodeState.PREEMPTED,
+    NodeState.DEALLOCATED,  # a quota may keep it from its start
 )
 
 NodeWishOf = Callable[[Engine, str, str, str], Awaitable[object]]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from penstock.domain.records import JobRecord, NodeRecord, TaskRecord
-from penstock.engine.state import queue_key
+from penstock.engine.memory import queue_key
 from penstock.engine.turn import Turn
 from penstock.scheduler.demands import Demand, Reserved
 from penstock.scheduler.queue import PoolQueue, WaitingJob

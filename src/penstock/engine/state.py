@@ -1,8 +1,7 @@
-"""What scheduling needs to know, in memory.
+"""How the engine's memory changes.
 
 `State` is built by applying changes: those of each turn as they are decided, and at start those
-that amount to what the store has kept. A waiting task is a number in a queue; only running tasks
-have their records here.
+that amount to what the store has kept.
 """
 
 from __future__ import annotations
@@ -13,34 +12,30 @@ from itertools import groupby, islice
 from penstock.domain import changes as c
 from penstock.domain.records import (
     Chore,
-    Counts,
     JobNodeRecord,
     JobRecord,
     NodeRecord,
     PoolRecord,
-    ScheduleRecord,
     SubtaskRecord,
     TaskRecord,
     WaitingTask,
     key_of,
 )
 from penstock.domain.states import JobState, NodeState, SchedulingState, TaskResult, TaskState
-from penstock.engine.parts import JobNodes, Subtasks
+from penstock.engine.memory import Memory, QueueKey, queue_key
 from penstock.engine.readiness import Readiness, readiness, waits_for_success
-from penstock.engine.roster import Roster
-from penstock.engine.timetable import Timetable
+from penstock.engine.tally import Tally
 from penstock.scheduler.ahead import slots_ahead
 from penstock.scheduler.demands import Demand
 from penstock.scheduler.dependencies import DependencyBook
 from penstock.scheduler.nodes import Fill
-from penstock.scheduler.queue import PoolQueue
-from penstock.store.contract import JobCounts, Saved
-
-QueueKey = tuple[str, str]
-"""Account and lower-case pool id. A queue is there before its pool, for jobs may be."""
+from penstock.store.contract import Saved
 
 OPEN_NODE_STATES = frozenset({NodeState.IDLE, NodeState.RUNNING})
 
+LIVE_JOB_STATES = frozenset(
+    {JobState.ACTIVE, JobState.DISABLING, JobState.DISABLED, JobState.ENABLING}
+)
 
 RESTORED_AT_ONCE = 5_000
 """Waiting tasks that are taken in without a pause: some milliseconds."""
@@ -48,91 +43,9 @@ RESTORED_AT_ONCE = 5_000
 PACE_WEIGHT = 0.2
 """How much the newest task counts in the pace of a node."""
 
-LIVE_JOB_STATES = frozenset(
-    {JobState.ACTIVE, JobState.DISABLING, JobState.DISABLED, JobState.ENABLING}
-)
 
-
-class Tally:
-    """The counts of one job while they move: tasks and slots by state."""
-
-    __slots__ = ("slots", "tasks")
-
-    def __init__(self, saved: JobCounts | None = None) -> None:
-        self.tasks = _numbers(saved.tasks) if saved else [0, 0, 0, 0]
-        self.slots = _numbers(saved.slots) if saved else [0, 0, 0, 0]
-
-    def count(self, state: TaskState, slots: int, sign: int, *, failed: bool = False) -> None:
-        if state is TaskState.COMPLETED:
-            place = 3 if failed else 2
-        else:
-            place = 0 if state is TaskState.ACTIVE else 1
-        self.tasks[place] += sign
-        self.slots[place] += sign * slots
-
-    def change(self, job_no: int) -> c.SetCounts:
-        return c.SetCounts(job_no, _counts(self.tasks), _counts(self.slots))
-
-    @property
-    def active(self) -> int:
-        return self.tasks[0]
-
-    @property
-    def running(self) -> int:
-        return self.tasks[1]
-
-    @property
-    def failed(self) -> int:
-        return self.tasks[3]
-
-    @property
-    def all(self) -> int:
-        return sum(self.tasks)
-
-
-def _numbers(counts: Counts) -> list[int]:
-    return [counts.active, counts.running, counts.succeeded, counts.failed]
-
-
-def _counts(numbers: list[int]) -> Counts:
-    active, running, succeeded, failed = numbers
-    return Counts(active=active, running=running, succeeded=succeeded, failed=failed)
-
-
-class State:
+class State(Memory):
     """The engine's memory. Nothing but the engine's own turn changes it."""
-
-    def __init__(self) -> None:
-        self.next_no = 1
-        self.pools: dict[int, PoolRecord] = {}
-        self.roster = Roster()
-        self.nodes = self.roster.nodes
-        self.jobs: dict[int, JobRecord] = {}
-        self.tallies: dict[int, Tally] = {}
-        self.given: dict[int, TaskRecord] = {}  # tasks that nodes have: running, or sent ahead
-        self.chores: dict[int, Chore] = {}
-        self.queues: dict[QueueKey, PoolQueue] = {}
-        self.books: dict[int, DependencyBook] = {}
-        self.releasing: dict[int, None] = {}  # jobs with tasks that may have to wait no more
-        self.dropped: dict[int, int] = {}  # jobs that are gone: their tasks still to be removed
-        self.job_due_us: dict[int, int] = {}  # live jobs with a wall clock limit: when it ends them
-        self.hot: dict[QueueKey, None] = {}  # queues in which something may be placed, in order
-        self.linked: set[str] = set()  # node hosts that are connected now
-        self.host_versions: dict[str, str] = {}  # of those that were since the start
-        self.job_given: dict[int, dict[int, None]] = {}
-        self.node_given: dict[int, dict[int, None]] = {}
-        self.ahead_since_us: dict[int, int] = {}  # tasks sent ahead: when this server did so
-        self.pace_us: dict[int, float] = {}  # by node: how long tasks take there of late
-        self.subtasks = Subtasks()  # of the given tasks
-        self.job_nodes = JobNodes()
-        self.timetable = Timetable()
-        self.schedules = self.timetable.schedules
-        self.enabling: dict[int, None] = {}  # jobs that are to be active from the next turn on
-        self.clock_offset_us = 0
-        self._pool_nos: dict[QueueKey, int] = {}
-        self._job_nos: dict[QueueKey, int] = {}
-        self._node_chores: dict[int, dict[int, None]] = {}
-        self._job_chores: dict[int, dict[int, None]] = {}
 
     @classmethod
     def restored(cls, saved: Saved) -> State:
@@ -173,51 +86,6 @@ class State:
         for schedule in saved.schedules:
             self.apply(c.PutSchedule(schedule))
         self.clock_offset_us = saved.clock_offset_us
-
-    # --- finding -----------------------------------------------------------------------------
-
-    def pool(self, account: str, pool_id: str) -> PoolRecord | None:
-        """Find a pool; the id in any case."""
-        return self.pools.get(self._pool_nos.get((account, key_of(pool_id)), 0))
-
-    def job(self, account: str, job_id: str) -> JobRecord | None:
-        """Find a job; the id in any case."""
-        return self.jobs.get(self._job_nos.get((account, key_of(job_id)), 0))
-
-    def node(self, pool_no: int, node_id: str) -> NodeRecord | None:
-        """Find a node; the id in any case."""
-        return self.nodes.get(self.roster.number_of(pool_no, node_id) or 0)
-
-    def schedule(self, account: str, schedule_id: str) -> ScheduleRecord | None:
-        """Find a job schedule; the id in any case."""
-        return self.timetable.find(account, schedule_id)
-
-    def queue(self, key: QueueKey) -> PoolQueue:
-        """The queue of a pool, whether the pool is there or not."""
-        queue = self.queues.get(key)
-        if queue is None:
-            queue = self.queues[key] = PoolQueue()
-        return queue
-
-    def queue_of(self, job_no: int) -> PoolQueue:
-        """The queue that a job's tasks wait in."""
-        return self.queue(queue_key(self.jobs[job_no]))
-
-    def given_to(self, node_no: int) -> list[TaskRecord]:
-        """The tasks that a node has."""
-        return [self.given[no] for no in self.node_given.get(node_no, ())]
-
-    def given_of(self, job_no: int) -> list[TaskRecord]:
-        """The tasks of a job that nodes have."""
-        return [self.given[no] for no in self.job_given.get(job_no, ())]
-
-    def chores_on(self, node_no: int) -> list[Chore]:
-        """What a node still has to do, oldest first."""
-        return [self.chores[no] for no in self._node_chores.get(node_no, ())]
-
-    def chores_of(self, job_no: int) -> list[Chore]:
-        """What nodes still have to do for a job, oldest first."""
-        return [self.chores[no] for no in self._job_chores.get(job_no, ())]
 
     # --- applying ----------------------------------------------------------------------------
 
@@ -585,11 +453,6 @@ class State:
             held, others = task.held or task.slots, tuple(nodes[1:])
             self.queue(key).ended(task.job_no, nodes[0], held, task_no=task_no, others=others)
             self.hot[key] = None
-
-
-def queue_key(job: JobRecord) -> QueueKey:
-    """The queue that a job's tasks wait in."""
-    return job.account, key_of(job.pool_id)
 
 
 def _kind(task: WaitingTask) -> tuple[int, int, bool]:

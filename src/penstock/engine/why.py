@@ -12,9 +12,9 @@ from penstock.domain.records import JobRecord, NodeRecord, SpecialRun, TaskRecor
 from penstock.domain.states import JobState, TaskState
 from penstock.engine import ends
 from penstock.engine.blockers import Blockers
+from penstock.engine.memory import queue_key
 from penstock.engine.readiness import Readiness, readiness
 from penstock.engine.standing import MOST_BEFORE, at_node, standing
-from penstock.engine.state import queue_key
 from penstock.engine.turn import Turn
 from penstock.scheduler.demands import Demand
 from penstock.scheduler.dependency_reasons import of_dependencies
