@@ -99,7 +99,11 @@ class Placing:
             best[picture.key_of_job(picture.job(task))].append(task)
         for waiting in picture.waiting if best else ():
             job = picture.job(waiting)
-            for task in best.get(picture.key_of_job(job), ()):
+            key = picture.key_of_job(job)
+            holding = state.queue(key).holding
+            if holding is not None and holding.task_no == waiting.no:
+                continue  # the others go on beside what is held for it
+            for task in best.get(key, ()):
                 if (
                     priority(job) > priority(picture.job(task))
                     and waiting.slots <= (task.held or task.slots)

@@ -228,8 +228,9 @@ class State(Memory):
                 capacity=node.slots,
             )
             self.hot[key] = None
-        elif not is_open:
+        elif not is_open and queue.has_node(node.no):
             queue.close_node(node.no)
+            self.hot[key] = None  # what was held for a task that has too few nodes now is free
 
     def _ahead_slots(self, node: NodeRecord) -> int:
         return slots_ahead(node.slots, self.pace_us.get(node.no))
@@ -421,8 +422,7 @@ class State(Memory):
         if book is None or not book.remove(task.no):
             demand, key = self.demand_of(task), queue_key(self.jobs[task.job_no])
             self.queue(key).remove(task.job_no, task.no, task.slots, demand)
-            if demand is not None:  # nodes may have been held for it
-                self.hot[key] = None
+            self.hot[key] = None  # nodes may have been held for it, or are to be for the next
 
     def _give(self, task: TaskRecord) -> None:
         self.job_given.setdefault(task.job_no, {})[task.no] = None

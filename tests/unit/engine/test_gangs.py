@@ -31,6 +31,7 @@ from penstock.messages import (
     Welcome,
 )
 from tests.records import ACCOUNT
+from tests.unit.engine import blocked
 from tests.unit.engine.house import KILLED, FakeHost, House, play
 
 RUNNING, OVER = SubtaskState.RUNNING, SubtaskState.COMPLETED
@@ -889,5 +890,21 @@ def test_a_task_that_is_run_anew_by_its_user_has_new_parts() -> None:
         after = {part.no for part in await parts_of(house)}
         assert len(after) == 3
         assert not before & after
+
+    play(scenario)
+
+
+def test_nodes_are_held_once_what_came_before_is_gone() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=2, slots=1, enable_inter_node_communication=True)
+        await house.job("other")
+        await house.add("x", "y", job="other")
+        await house.job()
+        await house.add("before")
+        await house.add("g", multi_instance_settings=blocked.gang(2))
+        queue = house.engine._state.queue((ACCOUNT, "pool"))
+        assert queue.holding is None
+        await house.engine.delete_task(ACCOUNT, "job", "before", ANY)
+        assert queue.holding is not None
 
     play(scenario)
