@@ -63,9 +63,13 @@ class MakeNode(_Message, frozen=True, kw_only=True):
 
 
 class DropNode(_Message, frozen=True, kw_only=True):
-    """Kill all that runs on the node, remove its directories, report `NodeGone`."""
+    """Kill all that runs on the node, remove its directories, report `NodeGone`.
+
+    A host that knows a later boot of the node than `boot` has heard this too late, and ignores it.
+    """
 
     node_no: int
+    boot: int = 0
 
 
 class Gang(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,10 +276,11 @@ class NodeBroken(_Message, frozen=True, kw_only=True):
 
 
 class NodeGone(_Message, frozen=True, kw_only=True):
-    """Nothing of the node is left."""
+    """Nothing of the node is left. The boot is that of the `DropNode` which asked for it."""
 
     report: int
     node_no: int
+    boot: int = 0
 
 
 class TaskBegan(_Message, frozen=True, kw_only=True):

@@ -261,7 +261,7 @@ def play(world: World, story: list[tuple[str, int, int, int]], *, welcomes: bool
                 world.tell(RemoveJob(chore=b, node_no=on, job_id="J"))
             case "drop":
                 world.dropped.add(on)
-                world.tell(DropNode(node_no=on))
+                world.tell(DropNode(node_no=on, boot=world.boots[on]))
             case "make":
                 world.tell(node(on, world.boots[on]))
             case "boot":

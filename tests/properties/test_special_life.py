@@ -96,10 +96,10 @@ class Host(FakeHost):
                     NodeHosted(report=self.number(), node_no=no, address=address, boot=boot),
                     NodeReady(report=self.number(), node_no=no, boot=boot),
                 )
-            case DropNode(node_no=no):
+            case DropNode(node_no=no, boot=boot):
                 self.boots.pop(no, None)
                 self.forget_node(no)
-                await self.say(NodeGone(report=self.number(), node_no=no))
+                await self.say(NodeGone(report=self.number(), node_no=no, boot=boot))
             case RunTask():
                 await self.begin(order)
             case KillTask(task_no=no, attempt=attempt):

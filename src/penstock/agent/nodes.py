@@ -179,10 +179,12 @@ class Nodes:
     def drop(self, order: DropNode, now_us: int) -> list[Action]:
         node = self._state.nodes.get(order.node_no)
         if node is None:
-            gone = NodeGone(report=self._state.ledger.number(), node_no=order.node_no)
-            return [self._state.send(gone)]
+            return [self._gone(order.node_no, order.boot)]
+        if order.boot < (node.remake or node.target()).boot:
+            return []  # of the past: the node was asked for again since
         node.silent = False
         node.remake = None
+        node.drop_boot = order.boot
         return [] if node.dropping else self._drop(node, now_us)
 
     def _drop(self, node: Node, now_us: int) -> list[Action]:
@@ -196,11 +198,14 @@ class Nodes:
         del self._state.nodes[event.node_no]
         actions = self._chores.end_with(event.node_no)
         if not node.silent:
-            gone = NodeGone(report=self._state.ledger.number(), node_no=event.node_no)
-            actions.append(self._state.send(gone))
+            actions.append(self._gone(event.node_no, node.drop_boot))
         if node.remake is not None:
             actions += self.make(node.remake, now_us)
         return actions
+
+    def _gone(self, node_no: int, boot: int) -> Action:
+        number = self._state.ledger.number()
+        return self._state.send(NodeGone(report=number, node_no=node_no, boot=boot))
 
     def drop_unlisted(self, listed: Container[int], now_us: int) -> list[Action]:
         """Drop what the server does not know; it need not hear of it."""

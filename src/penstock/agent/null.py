@@ -213,9 +213,13 @@ class NullCore:
         return [*reports, self._keep(ready)]
 
     def _drop_node(self, order: DropNode, now_us: int) -> list[NumberedReport]:
+        known = self._nodes.get(order.node_no)
+        if known is not None and order.boot < known.boot:
+            return []  # of the past: the node was asked for again since
         self._nodes.pop(order.node_no, None)
         ended = self._all_leave(lambda run: run.node_no == order.node_no, now_us, lost=True)
-        gone = NodeGone(report=self._ledger.number(), node_no=order.node_no)
+        number = self._ledger.number()
+        gone = NodeGone(report=number, node_no=order.node_no, boot=order.boot)
         return [*ended, self._keep(gone)]
 
     def _remove(self, order: RemoveTask | RemoveJob, now_us: int) -> list[NumberedReport]:

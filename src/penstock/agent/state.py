@@ -91,6 +91,7 @@ class Node:
         self.dropping = False
         self.silent = False  # nobody asked for the drop: no `NodeGone`
         self.remake: MakeNode | None = None  # to be made once the drop is through
+        self.drop_boot = 0  # the boot that it was asked to leave in
         self.began: StartTaskBegan | None = None
         self.ended: StartTaskEnded | None = None
 

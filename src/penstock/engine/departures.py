@@ -45,7 +45,7 @@ def leave_now(turn: Turn, node: NodeRecord, how: Removal) -> None:
     if leaving.host is None:
         drop_node(turn, leaving)
     elif leaving.host in turn.state.linked:
-        turn.send(leaving.no, DropNode(node_no=leaving.no))
+        turn.send(leaving.no, DropNode(node_no=leaving.no, boot=leaving.boot))
     elif node.state in (NodeState.UNKNOWN, NodeState.UNUSABLE):
         node_gone(turn, leaving)  # its host was given up already, and is told if it comes back
 

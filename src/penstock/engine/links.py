@@ -76,7 +76,7 @@ async def connected(turn: Turn, settings: EngineSettings, link: Link) -> list[In
     ]
     for node in mine:
         if node not in staying:
-            first.append(DropNode(node_no=node.no))
+            first.append(DropNode(node_no=node.no, boot=node.boot))
     for node in mine:
         for chore in state.chores_on(node.no):
             first.extend(instructions(chore.message))
@@ -188,7 +188,7 @@ async def reported(turn: Turn, report: NumberedReport) -> None:
             _chore_done(turn, report)
         case NodeGone():
             node = turn.node(report.node_no)
-            if node is not None and is_dropped(node):
+            if node is not None and node.boot == report.boot and is_dropped(node):
                 (node_gone if node.state is NodeState.LEAVING_POOL else off_host)(turn, node)
         case _:
             node = turn.node(report.node_no)

@@ -109,7 +109,7 @@ def carry_out(turn: Turn, node: NodeRecord) -> NodeRecord:
         node = move_node(turn, node, EVENTS[wish.work])
     if wish.work is NodeWork.DEALLOCATE:
         node = replace(node, wish=None)
-        turn.send(node.no, DropNode(node_no=node.no))
+        turn.send(node.no, DropNode(node_no=node.no, boot=node.boot))
     else:
         wiped = wish.work is NodeWork.REIMAGE
         if wiped:

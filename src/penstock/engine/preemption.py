@@ -47,7 +47,7 @@ def _take_away(turn: Turn, settings: EngineSettings, node: NodeRecord) -> None:
     if node.host is None:
         off_host(turn, node)
     else:  # its tasks go back when its host has ended them
-        turn.send(node.no, DropNode(node_no=node.no))
+        turn.send(node.no, DropNode(node_no=node.no, boot=node.boot))
 
 
 def by_chance(turn: Turn, settings: EngineSettings, passed_us: int) -> None:

@@ -746,11 +746,25 @@ def test_a_boot_that_fails_may_be_asked_for_again() -> None:
 def test_a_node_dropped_during_a_boot_goes_when_its_directories_stand() -> None:
     told = Told()
     told(node(boot=1))
-    assert told(DropNode(node_no=1)) == []
+    assert told(DropNode(node_no=1, boot=1)) == []
     assert told(events.NodeMade(1, "127.1.0.1", 1)) == [events.ClearNode(node(boot=1))]
     told(events.NodeCleared(1))
-    assert len(told.reports(NodeGone)) == 1
+    assert boots(told, NodeGone) == [1]
     assert boots(told, NodeHosted) == [0]
+
+
+def test_a_node_that_was_asked_for_again_is_not_dropped_by_a_late_word() -> None:
+    told = Told()
+    told(node(boot=1))
+    told(events.NodeMade(1, "127.1.0.1", 1))
+    assert told(DropNode(node_no=1)) == []
+    told(DropNode(node_no=1, boot=1))
+    told(node(boot=2))
+    assert told(DropNode(node_no=1, boot=1)) == []
+    told(events.NodeCleared(1))
+    assert boots(told, NodeGone) == [1]
+    told(events.NodeMade(1, "127.1.0.1", 2))
+    assert boots(told, NodeHosted)[-1] == 2
 
 
 def test_directories_are_removed_during_a_boot_too() -> None:

@@ -104,7 +104,7 @@ class FakeHost:
                     NodeReady(report=self.number(), node_no=made.node_no, boot=made.boot),
                 ]
             answers += [
-                NodeGone(report=self.number(), node_no=dropped.node_no)
+                NodeGone(report=self.number(), node_no=dropped.node_no, boot=dropped.boot)
                 for dropped in self.take(DropNode)
             ]
             chores = [order.chore for order in self.take(RemoveTask)]

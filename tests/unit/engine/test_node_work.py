@@ -718,3 +718,19 @@ def test_a_node_may_be_removed_while_it_reboots() -> None:
         assert await house.nodes() == []
 
     play(scenario)
+
+
+def test_the_end_of_another_boot_is_not_that_of_the_node() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool(nodes=1)
+        house.host.obedient = False
+        await work(house, DEALLOCATE)
+        (dropped,) = house.host.take(DropNode)
+        late = NodeGone(report=house.host.number(), node_no=dropped.node_no, boot=dropped.boot + 1)
+        await house.host.report(late)
+        assert (await the_node(house)).state is NodeState.DEALLOCATING
+        gone = NodeGone(report=house.host.number(), node_no=dropped.node_no, boot=dropped.boot)
+        await house.host.report(gone)
+        assert (await the_node(house)).state is NodeState.DEALLOCATED
+
+    play(scenario)
