@@ -116,8 +116,8 @@ def test_a_signal_ends_everything_that_it_started(
     client.create_pool(pool_options("p", nodes=2, slots=2))
     client.create_job(job_options("j", "p"))
     client.create_task("j", task_options("deaf", shell("trap '' TERM; sleep 1000 & wait")))
-    running(client, "j", "deaf")
-    assert len(service.living()) >= 4, "server, node host, Azurite, task"
+    running(client, "j", "deaf")  # by the record, which is there before the process is
+    eventually(lambda: len(service.living()) >= 4, 5, "server, node host, Azurite, task")
 
     took_s = service.terminate(number, group=group)  # checks that nothing is left
 
