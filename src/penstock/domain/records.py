@@ -321,6 +321,11 @@ class JobNodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     release: SpecialRun | None = None
 
     @property
+    def key(self) -> str:
+        """What orders the list of these: the first came first."""
+        return f"{self.no:016d}"
+
+    @property
     def is_prepared(self) -> bool:
         """Whether the last preparation was a success."""
         run = self.preparation

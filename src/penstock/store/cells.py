@@ -140,18 +140,13 @@ def job_node_cells(job_node: JobNodeRecord) -> tuple[object, ...]:
     return (
         job_node.no,
         job_node.job_no,
-        job_node_key(job_node),
+        job_node.key,
         key_of(job_node.pool_id),
         key_of(job_node.node_id),
         *_run_cells(job_node.preparation),
         *_run_cells(job_node.release),
         document(job_node),
     )
-
-
-def job_node_key(job_node: JobNodeRecord) -> str:
-    """What orders the nodes on which a job has run its special tasks: the first came first."""
-    return f"{job_node.no:016d}"
 
 
 def _run_cells(run: SpecialRun | None) -> tuple[object, ...]:

@@ -24,7 +24,6 @@ from penstock.domain.records import (
     key_of,
 )
 from penstock.domain.states import JobState, TaskState
-from penstock.store.cells import job_node_key
 from penstock.store.contract import JobCounts, Revision, Saved, StaleRevision, WriteFailed
 from penstock.store.documents import each_once, line_of
 from penstock.store.filters import PROPERTIES, passes
@@ -272,7 +271,7 @@ class MemoryStore:
     async def list_job_nodes(self, job_no: int, query: Query) -> Sequence[JobNodeRecord]:
         """See `Store.list_job_nodes`."""
         found = [job_node for job_node in self.job_nodes.values() if job_node.job_no == job_no]
-        return _page(found, query, job_node_key)
+        return _page(found, query, lambda job_node: job_node.key)
 
     async def schedule(self, account: str, schedule_id: str) -> ScheduleRecord | None:
         """See `Store.schedule`."""

@@ -131,7 +131,7 @@ async def preparation_and_release(request: Request) -> Answer:
         if job.spec.job_preparation_task is None:
             raise JobPreparationTaskNotSpecified
         found = await request.service.store.list_job_nodes(job.no, query)
-        page, link = cut(request, query, found, lambda each: f"{each.no:016d}")
+        page, link = cut(request, query, found, lambda job_node: job_node.key)
         return await listed(
             request,
             "jobpreparationandreleasetaskstatuslist",

@@ -6,14 +6,14 @@ from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
-from penstock.domain.instants import INFINITE, Duration
+from penstock.domain.instants import Duration
 from penstock.domain.records import key_of
+from penstock.domain.sizes import MOST_SLOTS
 from penstock.domain.specs.common import Spec, TaskConstraints
 from penstock.domain.specs.job import JobTemplate
 from penstock.domain.specs.special import JobManagerTask, JobPreparationTask, JobReleaseTask
 from penstock.wire.bodies import missing, wrong
 from penstock.wire.checks import (
-    LARGEST_INT,
     check_command,
     check_display_name,
     check_duration,
@@ -26,14 +26,11 @@ from penstock.wire.checks import (
     output_file,
     resource_file,
 )
+from penstock.wire.task_specs import LEAST_TIME, RETENTION, ZERO, task_constraints
 
 SpecT = TypeVar("SpecT", bound=Spec)
 
-RETENTION: Final = Duration.of_seconds(7 * 86_400)
 LONGEST_RELEASE: Final = Duration.of_seconds(15 * 60)
-LEAST_TIME: Final = Duration(1)
-ZERO: Final = Duration(0)
-MOST_SLOTS: Final = 256
 
 MANAGER: Final = "jobManagerTask"
 PREPARATION: Final = "jobPreparationTask"
@@ -130,12 +127,5 @@ def _common(task: SpecT, name: str) -> SpecT:
 
 
 def _constraints(given: TaskConstraints | None, name: str) -> TaskConstraints:
-    given = given or TaskConstraints()
-    check_duration(given.max_wall_clock_time, LEAST_TIME, f"{name}.maxWallClockTime")
-    check_duration(given.retention_time, ZERO, f"{name}.retentionTime")
-    check_range(given.max_task_retry_count, -1, LARGEST_INT, f"{name}.maxTaskRetryCount")
-    return TaskConstraints(
-        max_wall_clock_time=given.max_wall_clock_time or INFINITE,
-        retention_time=RETENTION if given.retention_time is None else given.retention_time,
-        max_task_retry_count=given.max_task_retry_count or 0,
-    )
+    filled = task_constraints(given, name)
+    return replace(filled, max_task_retry_count=filled.max_task_retry_count or 0)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from penstock.domain.instants import INFINITE, Duration
 from penstock.domain.refusals import Refusal, TaskDependencyListTooLong
+from penstock.domain.sizes import MOST_SLOTS
 from penstock.domain.specs.common import Spec, TaskConstraints
 from penstock.domain.specs.task import (
     Dependencies,
@@ -40,7 +41,6 @@ from penstock.wire.checks import (
 from penstock.wire.unsupported import refuse_unsupported
 
 MOST_IN_COLLECTION: Final = 100
-MOST_SLOTS: Final = 256
 MOST_INSTANCES: Final = 10_000
 """A pool has no more nodes of a kind."""
 
@@ -80,7 +80,7 @@ def task_from_wire(document: bytes) -> TaskSpec:
 
 def constraints_from_wire(document: bytes) -> TaskConstraints:
     """The body of PUT /jobs/{id}/tasks/{id}: absent constraints take their defaults."""
-    return _constraints(body_of(ConstraintsBody, document).constraints)
+    return task_constraints(body_of(ConstraintsBody, document).constraints)
 
 
 def tasks_from_wire(document: bytes) -> Sequence[TaskSpec | tuple[str, Refusal]]:
@@ -135,7 +135,7 @@ def checked_task(spec: TaskSpec) -> TaskSpec:
         output_files=each(spec.output_files, "outputFiles", output_file),
         environment_settings=environment(spec.environment_settings, "environmentSettings"),
         multi_instance_settings=_instances(instances),
-        constraints=_constraints(spec.constraints),
+        constraints=task_constraints(spec.constraints),
         required_slots=spec.required_slots or 1,
         user_identity=POOL_NONADMIN if spec.user_identity is None else identity(spec.user_identity),
     )
@@ -156,12 +156,13 @@ def _instances(given: MultiInstanceSettings | None) -> MultiInstanceSettings | N
     )
 
 
-def _constraints(given: TaskConstraints | None) -> TaskConstraints:
+def task_constraints(given: TaskConstraints | None, name: str = "constraints") -> TaskConstraints:
+    """The constraints of a task of any kind, filled in but for the retry count."""
     if given is None:
         return NO_CONSTRAINTS
-    check_duration(given.max_wall_clock_time, LEAST_TIME, "constraints.maxWallClockTime")
-    check_duration(given.retention_time, ZERO, "constraints.retentionTime")
-    check_range(given.max_task_retry_count, -1, LARGEST_INT, "constraints.maxTaskRetryCount")
+    check_duration(given.max_wall_clock_time, LEAST_TIME, f"{name}.maxWallClockTime")
+    check_duration(given.retention_time, ZERO, f"{name}.retentionTime")
+    check_range(given.max_task_retry_count, -1, LARGEST_INT, f"{name}.maxTaskRetryCount")
     return TaskConstraints(
         max_wall_clock_time=given.max_wall_clock_time or INFINITE,
         retention_time=RETENTION if given.retention_time is None else given.retention_time,
