@@ -25,6 +25,7 @@ BENCHMARKS: Sequence[str] = (
     "core",
     "memory",
     "reading",
+    "paging",
     "restart",
     "million",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -22,24 +23,33 @@ _SECRETS: Final = frozenset(
 _DECODER: Final = msgspec.json.Decoder(dict[str, Any])
 
 
+_remembered = lru_cache(maxsize=1024)
+"""A page of a list has the same few jobs, pools and nodes in it a thousand times."""
+
+
+@_remembered
 def pool_path(pool_id: str) -> str:
     return f"/pools/{quote(pool_id, safe='')}"
 
 
+@_remembered
 def node_path(pool_id: str, node_id: str) -> str:
     return f"{pool_path(pool_id)}/nodes/{quote(node_id, safe='')}"
 
 
+@_remembered
 def job_path(job_id: str) -> str:
     return f"/jobs/{quote(job_id, safe=':')}"
 
 
+@_remembered
 def schedule_path(schedule_id: str) -> str:
     return f"/jobschedules/{quote(schedule_id, safe='')}"
 
 
 def task_path(job_id: str, task_id: str) -> str:
-    return f"{job_path(job_id)}/tasks/{quote(task_id, safe='')}"
+    # only letters, digits, hyphens and underscores, none of which a URL quotes
+    return f"{job_path(job_id)}/tasks/{task_id}"
 
 
 def task_directory(job_id: str, task_id: str) -> str:
