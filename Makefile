@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format sim fire bench azurite clean
+.PHONY: help quickstart test check format sim fire fuzz bench azurite clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ sim: $(VENV)/develop.stamp ## the simulation alone; SEED=n plays one, MINUTES=n 
 fire: $(VENV)/develop.stamp ## kill real processes at random; ROUNDS=n, SEED=n
 	@$(if $(ROUNDS),FIRE_ROUNDS=$(ROUNDS)) $(if $(SEED),FIRE_SEED=$(SEED)) $(BIN)/python -m pytest \
 		-q tests/e2e/fire/test_rounds.py $(ARGS)
+
+fuzz: $(VENV)/develop.stamp ## a million broken requests; REQUESTS=n, SEED=n
+	@$(BIN)/python -m tests.fuzz $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/bench.stamp _parallel ## measure beside the machine's floor and beside peers; ARGS=NAMES
 	@$(BIN)/python -m bench.run $(ARGS)

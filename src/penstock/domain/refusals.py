@@ -375,6 +375,23 @@ class NotModified(Refusal):
     message = "The condition specified in the conditional header(s) was not met."
 
 
+class NotHttp(_BadRequest):
+    code = "InvalidInput"
+    message = "The request is not valid HTTP."
+
+
+class RequestTimedOut(Refusal):
+    status = 408
+    code = "OperationTimedOut"
+    message = "The request was not sent in the time that is allowed for it."
+
+
+class HeadTooLarge(Refusal):
+    status = 431
+    code = "InvalidInput"
+    message = "The request line and the headers exceed the maximum size permitted."
+
+
 class RequestBodyTooLarge(Refusal):
     status = 413
     code = "RequestBodyTooLarge"

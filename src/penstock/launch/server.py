@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+import uuid
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from penstock.domain.refusals import HeadTooLarge, NotHttp, Refusal, ServerBusy
 from penstock.launch.listeners import Listeners
 from penstock.launch.tls import TlsFiles
+from penstock.messages import LINK_PATH
+from penstock.wire.answers import refused
 from penstock.wire.request import CROWDED
 
 LONGEST_HEAD: Final = 64 * 1024
 """Bytes of request line and headers together."""
 
+_LINK: Final = LINK_PATH.encode()
 _HEAD_WITHIN_S: Final = 20.0  # from the first byte (or the connection) to the end of the head
 _KEEP_ALIVE_S: Final = 75
 _STOP_WITHIN_S: Final = 1
@@ -28,6 +35,22 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+def _refusal(refusal: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """An answer in the form that clients know, where no request was read that it is for."""
+    guid, now_us = str(uuid.uuid4()), time.time_ns() // 1000
+    answer = refused(refusal, "http://localhost", guid, now_us)
+    headers = {"request-id": guid, **answer.headers, "Content-Length": str(len(answer.body))}
+    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    return answer.status, pairs, answer.body
+
+
+def _answer(refusal: Refusal) -> bytes:
+    status, headers, body = _refusal(refusal)
+    lines = [b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode())]
+    lines += [name + b": " + value for name, value in headers]
+    return b"\r\n".join([*lines, b"connection: close", b"", body])
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -42,6 +65,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _reading_head = True
     _deadline: asyncio.TimerHandle | None = None
+    _last_words: Refusal | None = None  # no more is read; said once all before it is answered
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
@@ -54,11 +78,13 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._last_words is not None:
+            return
         if self._reading_head:
             self._head_bytes += len(data)
         super().data_received(data)
         if self._reading_head and self._head_bytes > LONGEST_HEAD:
-            self._refuse_head()
+            self._refuse(HeadTooLarge(MaxLimit=LONGEST_HEAD))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -85,13 +111,34 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
 
-    def _refuse_head(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(
-                b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-                b"content-length: 0\r\nconnection: close\r\n\r\n"
-            )
-            self.transport.close()
+    def _should_upgrade(self) -> bool:
+        """Only node hosts speak WebSocket; a request that offers it is a request like others."""
+        return self.url.partition(b"?")[0] == _LINK and bool(super()._should_upgrade())
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """The parser reads no further behind such an offer: neither a body nor requests."""
+        if self.cycle is not None:
+            self.cycle.keep_alive = self.cycle.more_body = False
+            self.cycle.message_event.set()
+
+    def send_400_response(self, msg: str) -> None:
+        """What uvicorn calls when the parser gives up."""
+        self._refuse(NotHttp(Reason=msg))
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._last_words is not None and self.cycle.response_complete:
+            self._refuse(self._last_words)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer what came before, say what is wrong, and hang up."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._last_words = refusal
+            return
+        self.transport.write(_answer(refusal))
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -129,9 +176,10 @@ class _Stoppable:
         except asyncio.CancelledError:
             if answered or scope["type"] != "http":
                 raise
-            headers = [(b"content-length", b"0"), (b"retry-after", b"1"), (b"connection", b"close")]
-            await send({"type": "http.response.start", "status": 503, "headers": headers})
-            await send({"type": "http.response.body", "body": b""})
+            status, headers, body = _refusal(ServerBusy(Reason="the server is being stopped"))
+            headers = [*headers, (b"connection", b"close")]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
 
 
 async def serve(

@@ -37,6 +37,9 @@ Send = Callable[[Message], Awaitable[None]]
 SLOWEST_READER_S: Final = 10.0
 """A reader of a live stream that makes the server wait for longer is cut off."""
 
+SLOWEST_DOWNLOAD_S: Final = 60.0
+"""So is one who takes nothing of a file for so long."""
+
 _PROBES: Final = {"/alive", "/ready"}
 
 
@@ -232,9 +235,12 @@ async def _send_stream(request: Request, answer: Answer, send: Send) -> None:
                 return
             part = chunk[:left]
             left -= len(part)
-            await send({"type": "http.response.body", "body": part, "more_body": True})
+            async with asyncio.timeout(SLOWEST_DOWNLOAD_S):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
             if not left:
                 break
+    except TimeoutError:
+        log.warning("slow_reader_dropped request=%s", request.guid)
     except ConnectionError:
         log.warning("file_cut request=%s missing_bytes=%d", request.guid, left)
     finally:

@@ -15,6 +15,7 @@ from penstock.domain.refusals import (
     InvalidQueryParameterValue,
     InvalidUri,
     RequestBodyTooLarge,
+    RequestTimedOut,
 )
 from penstock.engine.service import Service
 from penstock.wire.room import Room
@@ -124,6 +125,14 @@ class Request:
             if expected > limit:
                 raise RequestBodyTooLarge(MaxLimit=limit)
             self._hold(expected)
+        try:
+            async with asyncio.timeout(self.settings.body_within_s):
+                return await self._read(limit)
+        except TimeoutError:
+            within = f"{self.settings.body_within_s:g} seconds"
+            raise RequestTimedOut(Reason=f"the body did not come within {within}") from None
+
+    async def _read(self, limit: int) -> bytes:
         parts: list[bytes] = []
         size = 0
         while True:

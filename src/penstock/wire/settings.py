@@ -29,6 +29,7 @@ class WireSettings:
     emulator: bool = False  # `penstock up`: the clock moves, and asks for no signature at home
     new_guid: Callable[[], str] = _guid
     body_limit: int = MIB
+    body_within_s: float = 60.0
     bodies_limit: int = 64 * MIB  # bytes of all request bodies that are held at once
     url_limit: int = 16 * 1024
     lists_at_once: int = 4  # pages of lists that are made at a time; more wait for their turn

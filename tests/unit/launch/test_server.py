@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -170,3 +171,56 @@ def test_all_addresses_are_reached_by_loopback() -> None:
     sockets = listeners.bind("0.0.0.0", 0, 0)
     assert sockets.endpoint == f"http://127.0.0.1:{sockets.http.getsockname()[1]}"
     sockets.close()
+
+
+def _error(answer: bytes) -> dict[str, Any]:
+    """The body of an error, whose form is that of every error."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/json" in head.lower()
+    said: dict[str, Any] = json.loads(body)
+    assert said["odata.metadata"].endswith("errors/@Element")
+    assert said["message"]["lang"] == "en-US"
+    return said
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\x16\x03\x01 nonsense\r\n\r\n",
+        b"BREW /x HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"POST /x HTTP/1.1\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_in_the_form_of_all_errors(
+    tmp_path: Path, request_: bytes
+) -> None:
+    async def client(sockets: listeners.Listeners, site: Site) -> None:
+        answer = await _get(sockets, request_)
+        assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert _error(answer)["code"] == "InvalidInput"
+
+    asyncio.run(_served(tmp_path, client))
+
+
+def test_what_came_before_nonsense_is_answered(tmp_path: Path) -> None:
+    async def client(sockets: listeners.Listeners, site: Site) -> None:
+        good = REQUEST.replace(b"close", b"keep-alive")
+        answer = await _get(sockets, good + good + b"BREW / HTTP/1.1\r\n\r\n")
+        first, second, last = answer.split(b"HTTP/1.1 ")[1:]
+        assert first.startswith(b"200")
+        assert second.startswith(b"200")
+        assert last.startswith(b"400")
+
+    asyncio.run(_served(tmp_path, client))
+
+
+def test_an_offer_of_another_protocol_is_let_pass(tmp_path: Path) -> None:
+    async def client(sockets: listeners.Listeners, site: Site) -> None:
+        for protocol in (b"h2c", b"websocket"):
+            offer = b"connection: upgrade\r\nupgrade: " + protocol
+            answer = await _get(sockets, REQUEST.replace(b"connection: close", offer))
+            assert answer.startswith(b"HTTP/1.1 200")
+
+    asyncio.run(_served(tmp_path, client))

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from penstock.domain.refusals import ServerBusy
+from penstock.domain.refusals import RequestTimedOut, ServerBusy
 from penstock.wire.answers import SHOWN_AT_ONCE, Answer, listed
 from penstock.wire.app import make_app
-from penstock.wire.request import CROWDED
+from penstock.wire.request import CROWDED, Request
 from penstock.wire.room import Room
 from penstock.wire.settings import WireSettings
 from tests.wire.edge import ACCOUNT, KEY, Edge, call, sign, text_to_sign
@@ -142,3 +142,26 @@ def test_only_so_many_pages_are_made_at_a_time() -> None:
 
     assert {answer.status_code for answer in asyncio.run(story())} == {200}
     assert most == edge.settings.lists_at_once
+
+
+def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    settings = WireSettings(accounts={}, now_us=lambda: 0, body_within_s=0.01)
+    scope = {
+        "method": "POST",
+        "raw_path": b"/jobs",
+        "query_string": b"",
+        "headers": [(b"content-length", b"10")],
+    }
+
+    async def half() -> dict[str, Any]:
+        if told:
+            await asyncio.Event().wait()
+        told.append(True)
+        return {"type": "http.request", "body": b"half", "more_body": True}
+
+    told: list[bool] = []
+    service: Any = None
+    request = Request(scope, half, service, settings, "guid", Room(100), asyncio.Semaphore())
+    with pytest.raises(RequestTimedOut):
+        asyncio.run(request.json_body())
+    assert told
