@@ -195,6 +195,9 @@ STATUS = "/jobs/Special/jobpreparationandreleasetaskstatus"
 
 OPERATIONS: dict[str, Case] = {
     "supportedimages-list": Case("GET", "/supportedimages?maxresults=2"),
+    "nodeagentskus-list": Case(
+        "GET", "/nodeagentskus?maxresults=2&$filter=osType%20eq%20'Linux'", version="2018-12-01.8.0"
+    ),
     "nodecounts-list": Case("GET", "/nodecounts"),
     "pool-add": Case("POST", "/pools", {**POOL, "id": "Other"}),
     "pool-list": Case("GET", "/pools"),
@@ -204,6 +207,12 @@ OPERATIONS: dict[str, Case] = {
     "pool-delete": Case("DELETE", "/pools/Pool"),
     "pool-resize": Case("POST", "/pools/Pool/resize", {"targetDedicatedNodes": 3}),
     "pool-stopresize": Case("POST", "/pools/Pool/stopresize"),
+    "pool-upgradeos": Case(
+        "POST",
+        "/pools/Pool/upgradeos",
+        {"targetOSVersion": "*"},
+        version="2018-08-01.7.0",
+    ),
     "pool-updateproperties": Case(
         "POST",
         "/pools/Pool/updateproperties",

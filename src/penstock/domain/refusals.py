@@ -120,6 +120,11 @@ class InvalidUri(_BadRequest):
     message = "The requested URI does not represent any resource on the server."
 
 
+class PoolNotEligibleForOSVersionUpgrade(_BadRequest):
+    code = "PoolNotEligibleForOSVersionUpgrade"
+    message = "The specified pool is not eligible for an upgrade of its operating system."
+
+
 # --- 403 and 404 -----------------------------------------------------------------------------
 
 

@@ -51,7 +51,7 @@ async def list_supported_images(request: Request) -> Answer:
     rows = [
         (f"{number:04}", _shown_image(image))
         for number, image in enumerate(IMAGES)
-        if wanted is None or _passes(wanted, _shown_image(image))
+        if wanted is None or passes(wanted, _shown_image(image))
     ]
     following = [row for row in rows if row[0] > start]
     page = following[:size]
@@ -74,12 +74,12 @@ def _shown_image(image: Image) -> Document:
     }
 
 
-def _passes(wanted: Filter, document: Document) -> bool:
+def passes(wanted: Filter, document: Document) -> bool:
     match wanted:
         case Both(left, right):
-            return _passes(left, document) and _passes(right, document)
+            return passes(left, document) and passes(right, document)
         case Either(left, right):
-            return _passes(left, document) or _passes(right, document)
+            return passes(left, document) or passes(right, document)
         case Compare(path, operator, value):
             return _COMPARE[operator](document[path].lower(), value)
         case StartsWith(path, prefix):

@@ -11,6 +11,7 @@ import msgspec
 from penstock.domain.instants import etag_text, http_date, instant_text
 from penstock.domain.refusals import Refusal
 from penstock.wire.request import Request
+from penstock.wire.versions.showing import shown_in
 
 JSON_TYPE: Final = "application/json;odata=minimalmetadata"
 _ERRORS: Final = "Microsoft.Azure.Batch.Protocol.Entities.Container.errors/@Element"
@@ -63,7 +64,13 @@ def encoded(document: object) -> bytes:
 
 
 def one(request: Request, kind: str, document: Document, modified_us: int | None = None) -> Answer:
-    """200 with a single thing of `kind` (``pools``, ``taskcounts``), after ``$select``."""
+    """200 with a single thing of `kind` (``pools``, ``taskcounts``), after ``$select``.
+
+    The document has the newest names, and is shown in those of the version asked for; so below.
+    """
+    show = shown_in(request.version, kind)
+    if show is not None:
+        document = show(document)
     body = {"odata.metadata": f"{request.base}/$metadata#{kind}/@Element"}
     body.update(selected(request, document))
     headers = {"Content-Type": JSON_TYPE, **_state(modified_us)}
@@ -74,6 +81,9 @@ def many(
     request: Request, kind: str, items: Sequence[Document], next_link: str | None = None
 ) -> Answer:
     """200 with a page of a list, after ``$select``."""
+    in_version = shown_in(request.version, kind)
+    if in_version is not None:
+        items = list(map(in_version, items))
     names = _names(request)
     if names:
         items = [_only(item, names) for item in items]
@@ -96,9 +106,10 @@ async def listed(
 ) -> Answer:
     """200 with a page of what is in the store, which may be long: others go on in between."""
     names = _names(request)
+    in_version = shown_in(request.version, kind)
     items: list[msgspec.Raw] = []
     for number, item in enumerate(page, 1):
-        document = show(item)
+        document = show(item) if in_version is None else in_version(show(item))
         items.append(msgspec.Raw(encoded(_only(document, names) if names else document)))
         if not number % SHOWN_AT_ONCE:
             await asyncio.sleep(0)

@@ -27,7 +27,7 @@ from penstock.wire.request import ClientGone, Message, Receive, Request, segment
 from penstock.wire.room import Room
 from penstock.wire.routing import Router, carry_out
 from penstock.wire.settings import Ready, WireSettings
-from penstock.wire.versions import NEWEST, checked
+from penstock.wire.versions.releases import NEWEST, checked
 
 log = logging.getLogger("penstock.wire")
 

@@ -150,6 +150,7 @@ PROPERTIES: Final[dict[str, dict[str, Property]]] = {
     ),
     "files": _table(Property("name", Kind.TEXT, frozenset({"startswith"}))),
     "nodecounts": _table(Property("poolId", Kind.TEXT, frozenset({"eq"}))),
+    "nodeagentskus": _table(_same("osType")),
     "supportedimages": _table(
         _same("osType"), _same("verificationType"), _same("nodeAgentSKUId", Kind.NAME)
     ),

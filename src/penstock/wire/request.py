@@ -20,6 +20,8 @@ from penstock.domain.refusals import (
 from penstock.engine.service import Service
 from penstock.wire.room import Room
 from penstock.wire.settings import WireSettings
+from penstock.wire.versions.parts import Part
+from penstock.wire.versions.reading import reader
 
 CROWDED: Final = "crowded"
 """In the state of a connection that is one too many: only probes are answered on it."""
@@ -39,7 +41,8 @@ class Request:
 
     `path` is as on the request line, percent-encoded, without the account segment that a local
     endpoint may put first; `base` is what the client put before it, so ``base + path`` is its
-    URL. `ids` are the decoded parts of the path that the operation leaves open.
+    URL. `ids` are the decoded parts of the path that the operation leaves open; `takes` is the
+    kind of its body, where versions differ in it.
     """
 
     account: str
@@ -47,6 +50,7 @@ class Request:
     path: str
     version: str
     ids: tuple[str, ...]
+    takes: Part | None = None
 
     def __init__(
         self,
@@ -160,13 +164,17 @@ class Request:
         self._held_bytes = 0
 
     async def json_body(self) -> bytes:
-        """Read a body that must be JSON. Refuses content types that say it is something else."""
+        """Read a body that must be JSON, and give it with the newest names.
+
+        Refuses content types that say it is something else.
+        """
         kind = self.headers.get("content-type", "").lower()
         if "xml" in kind or kind.startswith("multipart/"):
             raise InvalidHeaderValue(
                 HeaderName="Content-Type", HeaderValue=kind[:256], Reason="must be application/json"
             )
-        return await self.body()
+        document = await self.body()
+        return document if self.takes is None else reader(self.version, self.takes).read(document)
 
 
 class ClientGone(Exception):

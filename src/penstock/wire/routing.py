@@ -17,7 +17,8 @@ from penstock.domain.refusals import (
 )
 from penstock.wire.answers import Answer
 from penstock.wire.request import Request
-from penstock.wire.versions import covers
+from penstock.wire.versions.parts import Part
+from penstock.wire.versions.releases import covers
 
 Handler = Callable[[Request], Awaitable[Answer]]
 
@@ -36,6 +37,7 @@ class Operation:
     handler: Handler | None = None
     since: str | None = None
     until: str | None = None
+    takes: Part | None = None  # its body, where versions differ in it
     extension: bool = False  # ours, not the protocol's: no api-version is needed
     unsigned_at_home: bool = False  # under `penstock up` and from this machine
 
@@ -116,4 +118,5 @@ async def carry_out(operation: Operation, request: Request) -> Answer:
     """Call the handler, or say that there is none."""
     if operation.handler is None:
         raise NotImplementedYet(Operation=operation.name)
+    request.takes = operation.takes
     return await operation.handler(request)

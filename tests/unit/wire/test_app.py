@@ -16,7 +16,7 @@ from penstock.domain.records import PoolRecord
 from penstock.messages import FileInfo
 from penstock.wire.app import make_app
 from penstock.wire.operations import OPERATIONS
-from penstock.wire.versions import VERSIONS
+from penstock.wire.versions.releases import VERSIONS
 from tests.wire.edge import ACCOUNT, Edge, call
 from tests.wire.fakes import FakeFile
 

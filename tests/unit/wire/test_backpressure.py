@@ -16,6 +16,7 @@ from penstock.wire.app import make_app
 from penstock.wire.request import CROWDED, Request
 from penstock.wire.room import Room
 from penstock.wire.settings import WireSettings
+from penstock.wire.versions.releases import NEWEST
 from tests.wire.edge import ACCOUNT, KEY, Edge, call, sign, text_to_sign
 
 
@@ -103,7 +104,7 @@ def test_over_a_connection_too_many_only_probes_are_answered() -> None:
 
 
 def test_others_go_on_while_a_long_page_is_made() -> None:
-    asked: Any = SimpleNamespace(query={"$select": "id"}, base="http://h")
+    asked: Any = SimpleNamespace(query={"$select": "id"}, base="http://h", version=NEWEST)
     turns = 0
 
     async def others() -> None:
