@@ -153,9 +153,9 @@ def test_the_newest_name_wins() -> None:
     ],
 )
 @pytest.mark.parametrize("version", [V2_2, NEWEST])
-@pytest.mark.parametrize("part", Part)
-def test_what_is_wrong_is_left_for_the_decoder(version: str, part: Part, body: bytes) -> None:
-    assert isinstance(reader(version, part).read(body), bytes)
+def test_what_is_wrong_is_left_for_the_decoder(version: str, body: bytes) -> None:
+    for part in Part:
+        assert isinstance(reader(version, part).read(body), bytes)
 
 
 def test_a_body_with_the_newest_names_is_not_touched() -> None:

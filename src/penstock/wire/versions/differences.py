@@ -164,6 +164,7 @@ _JOB: Final[tuple[Rule, ...]] = (
 
 DIFFERENCES: Final[Mapping[Part, tuple[Rule, ...]]] = {
     Part.POOL: _POOL,
+    Part.POOL_SPECIFICATION: (*_POOL, Shaped(shapes.NO_CURRENT_OS, until=V2_2)),
     Part.POOL_PATCH: (*_POOL, _WIDELY_PATCHED),
     Part.POOL_PROPERTIES: (
         _until(V20, "certificateReferences"),

@@ -15,6 +15,7 @@ class Part(StrEnum):
     """A kind of object in a body or in an answer."""
 
     POOL = "pool"
+    POOL_SPECIFICATION = "pool specification"
     POOL_PATCH = "pool update"
     POOL_PROPERTIES = "pool properties"
     RESIZE = "resize"
@@ -27,6 +28,8 @@ class Part(StrEnum):
     DISK_ENCRYPTION = "disk encryption configuration"
     SECURITY = "security profile"
     EXTENSION = "extension"
+    NODE_EXTENSION = "extension of a node"
+    SUPPORTED_IMAGE = "supported image"
     CONTAINERS = "container configuration"
     REGISTRY = "container registry"
     NETWORK = "network configuration"
@@ -98,6 +101,7 @@ _JOB: Final = {
 
 HOLDS: Final[Mapping[Part, Mapping[str, Part]]] = {
     Part.POOL: _POOL,
+    Part.POOL_SPECIFICATION: _POOL,
     Part.POOL_PATCH: _POOL,
     Part.POOL_PROPERTIES: {"startTask": Part.START_TASK},
     Part.MACHINE: {
@@ -127,12 +131,14 @@ HOLDS: Final[Mapping[Part, Mapping[str, Part]]] = {
         "virtualMachineInfo": Part.MACHINE_INFO,
     },
     Part.MACHINE_INFO: {"imageReference": Part.IMAGE},
+    Part.SUPPORTED_IMAGE: {"imageReference": Part.IMAGE},
+    Part.NODE_EXTENSION: {"vmExtension": Part.EXTENSION},
     Part.RECENT_TASK: {"executionInfo": Part.RUN},
     Part.NODE_COUNTS: {"dedicated": Part.STATE_COUNTS, "lowPriority": Part.STATE_COUNTS},
     Part.JOB: _JOB,
     Part.JOB_SPECIFICATION: _JOB,
     Part.POOL_INFO: {"autoPoolSpecification": Part.AUTO_POOL},
-    Part.AUTO_POOL: {"pool": Part.POOL},
+    Part.AUTO_POOL: {"pool": Part.POOL_SPECIFICATION},
     Part.MANAGER: {**_COMMAND, "outputFiles": Part.OUTPUT_FILE},
     Part.PREPARATION: _COMMAND,
     Part.RELEASE: _COMMAND,
@@ -177,7 +183,8 @@ SHOWN: Final[Mapping[str, Part]] = {
     "poolnodecounts": Part.NODE_COUNTS,
     "poolusagemetrics": Part.USAGE,
     "remoteloginsettings": Part.REMOTE_LOGIN,
-    "extensions": Part.EXTENSION,
+    "extensions": Part.NODE_EXTENSION,
+    "supportedimages": Part.SUPPORTED_IMAGE,
     "files": Part.FILE,
 }
 """By the name that answers have in their metadata."""

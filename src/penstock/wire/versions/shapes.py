@@ -78,6 +78,18 @@ OS_VERSION: Final = Shape(
 """A version was asked for, and another could be on its way."""
 
 
+def _without_current_os(pool: Document) -> None:
+    pool.pop("currentOSVersion", None)
+
+
+def _as_it_is(_: Document) -> None:
+    """Nobody sends it, or nobody is shown it."""
+
+
+NO_CURRENT_OS: Final = Shape((), _as_it_is, _without_current_os)
+"""A pool that is yet to be made runs nothing."""
+
+
 def _elevated(task: Document) -> None:
     identity = task.pop("userIdentity", None) or {}
     level = (identity.get("autoUser") or {}).get("elevationLevel")
@@ -99,10 +111,6 @@ def _without_result(run: Document) -> None:
     failure = run.pop("failureInfo", None)
     if failure and failure.get("code") != "FailureExitCode":
         run["schedulingError"] = failure
-
-
-def _as_it_is(_: Document) -> None:
-    """Nobody sends it."""
 
 
 FAILURE: Final = Shape((), _as_it_is, _without_result)
