@@ -80,6 +80,7 @@ class Config:
     active_job_quota: Quota = 0  # active jobs and job schedules
     low_priority_preemptions_per_hour: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0  # of a node
     low_priority_return_s: Seconds = 60.0  # how long a preempted node is away
+    container_tasks: Literal["fail", "host"] = "fail"  # host: run as processes of the node
 
     orphan_after_s: Seconds = 3600.0  # without a server for this long a node host ends itself
     kill_grace_s: Seconds = 2.0  # between asking a task to end and killing it

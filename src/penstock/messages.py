@@ -38,6 +38,7 @@ class StartTaskOrder(msgspec.Struct, frozen=True, kw_only=True):
     max_retries: int = 0  # -1: no limit
     wait_for_success: bool = True
     container_urls: dict[str, str] = {}  # autoStorage container name: URL with SAS
+    refused: Failure | None = None  # it is not to be run, but fails like this
 
 
 class MakeNode(_Message, frozen=True, kw_only=True):
@@ -89,7 +90,8 @@ class RunTask(_Message, frozen=True, kw_only=True):
     the user set, the job's settings under the task's; the node host adds ``AZ_BATCH_*``.
 
     One that is sent `ahead` begins as soon as `slots` of the node are free, after those sent
-    ahead before it; `TaskBegan` says when. Any other begins at once.
+    ahead before it; `TaskBegan` says when. Any other begins at once. One that is `refused` gets
+    its directory, and fails like this before its command.
     """
 
     node_no: int
@@ -109,6 +111,7 @@ class RunTask(_Message, frozen=True, kw_only=True):
     gang: Gang | None = None
     lingers: bool = False
     joins: bool = False
+    refused: Failure | None = None
 
 
 class ReturnTask(_Message, frozen=True, kw_only=True):

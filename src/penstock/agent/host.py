@@ -418,10 +418,12 @@ class NodeHost:
         try:
             if isinstance(order, RunTask):
                 self._directories.make_run(run.node, order, directory)
-                if order.gang is not None and not order.joins:
-                    shared = self._directories.task_directory(run.node, order)
-                    gang = order.gang
-                    await self._downloads.fetch(gang.files, shared, gang.container_urls)
+            if order.refused is not None:
+                return events.PrepareFailed(run.key, order.refused)
+            if isinstance(order, RunTask) and order.gang is not None and not order.joins:
+                shared = self._directories.task_directory(run.node, order)
+                gang = order.gang
+                await self._downloads.fetch(gang.files, shared, gang.container_urls)
             await self._downloads.fetch(
                 order.resource_files, f"{directory}/wd", order.container_urls
             )

@@ -126,6 +126,8 @@ class NullCore:
         if order.node_no not in self._nodes:
             return self._over(key, now_us, lost=True)
         began = self._began(key, now_us) if order.ahead else []
+        if order.refused is not None:
+            return began + self._over(key, now_us, failure=order.refused)
         if order.lingers:
             return began + self._coordinated(order, key, now_us)
         return began + self._over(key, now_us, exit_code=0)

@@ -307,8 +307,11 @@ def _lingers(run: Run) -> bool:
 
 
 def _has_files(order: RunTask | StartTaskOrder) -> bool:
-    """Whether files are to be fetched first; those of a gang are there when a run joins."""
-    if order.resource_files:
+    """Whether files are to be fetched first; those of a gang are there when a run joins.
+
+    A run that is refused gets no files, but fails where they would be fetched.
+    """
+    if order.resource_files or order.refused is not None:
         return True
     if not isinstance(order, RunTask) or order.gang is None:
         return False

@@ -95,6 +95,11 @@ class EmptyMetadataKey(_BadRequest):
     message = "A metadata item has an empty name."
 
 
+class MetadataTooLarge(_BadRequest):
+    code = "MetadataTooLarge"
+    message = "The size of the specified metadata exceeds the maximum size permitted."
+
+
 class InvalidAutoScalingSettings(_BadRequest):
     code = "InvalidAutoScalingSettings"
     message = "The automatic scaling settings of the pool contradict each other."
@@ -113,6 +118,11 @@ class TaskDependenciesNotSpecifiedOnJob(_BadRequest):
 class TaskDependencyListTooLong(_BadRequest):
     code = "TaskDependencyListTooLong"
     message = "The ids of the tasks that this one depends on are too long together."
+
+
+class TaskDependencyRangesTooLong(_BadRequest):
+    code = "TaskDependencyRangesTooLong"
+    message = "The ranges of the tasks that this one depends on are too long together."
 
 
 class InvalidUri(_BadRequest):

@@ -120,6 +120,7 @@ def _manager_spec(manager: JobManagerTask) -> TaskSpec:
         id=manager.id,
         display_name=manager.display_name,
         command_line=manager.command_line,
+        container_settings=manager.container_settings,
         resource_files=manager.resource_files,
         output_files=manager.output_files,
         environment_settings=manager.environment_settings,
@@ -127,6 +128,7 @@ def _manager_spec(manager: JobManagerTask) -> TaskSpec:
         required_slots=manager.required_slots,
         user_identity=manager.user_identity,
         application_package_references=manager.application_package_references,
+        authentication_token_settings=manager.authentication_token_settings,
     )
 
 

@@ -13,6 +13,7 @@ from penstock.domain.refusals import NodeNotFound
 from penstock.domain.sizes import cores_of
 from penstock.domain.specs.pool import StartTask
 from penstock.domain.states import NodeState
+from penstock.engine.hindrances import hindrance
 from penstock.engine.settings import EngineSettings
 from penstock.engine.turn import Turn
 from penstock.messages import MakeNode, StartTaskOrder
@@ -91,13 +92,15 @@ def order_for(turn: Turn, node: NodeRecord, settings: EngineSettings) -> MakeNod
         dedicated=node.dedicated,
         slots=node.slots,
         cores=cores_of(node.vm_size),
-        start_task=None if start_task is None else _start_order(start_task, node, settings),
+        start_task=None if start_task is None else _start_order(start_task, node, pool, settings),
         boot=node.boot,
         wiped=node.wiped,
     )
 
 
-def _start_order(task: StartTask, node: NodeRecord, settings: EngineSettings) -> StartTaskOrder:
+def _start_order(
+    task: StartTask, node: NodeRecord, pool: PoolRecord, settings: EngineSettings
+) -> StartTaskOrder:
     files = task.resource_files or []
     return StartTaskOrder(
         command_line=task.command_line,
@@ -106,4 +109,7 @@ def _start_order(task: StartTask, node: NodeRecord, settings: EngineSettings) ->
         max_retries=task.max_task_retry_count or 0,
         wait_for_success=task.wait_for_success is not False,
         container_urls=settings.container_urls(node.account, files),
+        refused=hindrance(
+            settings, pool.spec, task.command_line, task.container_settings, task.user_identity
+        ),
     )

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from penstock.domain.instants import Duration
 from penstock.domain.records import (
+    Failure,
     JobNodeRecord,
     JobRecord,
     NodeRecord,
@@ -19,6 +20,7 @@ from penstock.domain.records import (
 from penstock.domain.sizes import size_of
 from penstock.domain.specs.common import NameValue, stored_spec
 from penstock.domain.specs.task import TaskSpec
+from penstock.engine.hindrances import hindrance_on
 from penstock.engine.turn import Turn
 from penstock.messages import Gang, RunTask
 
@@ -47,6 +49,18 @@ def task_order(turn: Turn, task: TaskRecord, spec: bytes) -> RunTask:
         slots=task.slots,
         ahead=task.ahead,
         preparation_id=preparation_id(job),
+        refused=_refused(turn, task.node_no or 0, wanted),
+    )
+
+
+def _refused(turn: Turn, node_no: int, task: Any) -> Failure | None:
+    """Why a task of any kind fails on a node before its command."""
+    return hindrance_on(
+        turn,
+        turn.node(node_no),
+        task.command_line,
+        task.container_settings,
+        task.user_identity,
     )
 
 
@@ -160,5 +174,6 @@ def _special_order(turn: Turn, job: JobRecord, node_no: int, task: Any, **more: 
         resource_files=tuple(files),
         container_urls=turn.settings.container_urls(job.account, files),
         slots=0,
+        refused=_refused(turn, node_no, task),
         **more,
     )

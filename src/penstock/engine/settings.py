@@ -39,6 +39,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     account_quotas: Mapping[str, Quotas] = {}  # of the accounts that have their own
     preemptions_per_hour: float = 0.0  # of one low-priority node, on average
     return_us: int = 60 * SECOND_US  # how long a preempted node is away
+    containers_as_processes: bool = False  # else a task with container settings fails
     storage_accounts: frozenset[str] = frozenset()  # Batch accounts with linked storage
     account_url: Callable[[str], str] = "http://{}.localhost".format
     container_url: Callable[[str, str], str | None] = lambda _account, _container: None

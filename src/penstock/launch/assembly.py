@@ -134,6 +134,7 @@ def _engine_settings(plan: Plan, clock: Clock) -> EngineSettings:
         account_quotas={it.name: quotas_of(config, it) for it in plan.accounts},
         preemptions_per_hour=config.low_priority_preemptions_per_hour,
         return_us=int(config.low_priority_return_s * 1_000_000),
+        containers_as_processes=config.container_tasks == "host",
         storage_accounts=frozenset(urls.accounts),
         container_url=urls.url,
     )

@@ -14,9 +14,15 @@ from typing import Final, TypeVar
 from msgspec.structs import replace
 
 from penstock.domain.instants import Duration
-from penstock.domain.refusals import EmptyMetadataKey, InvalidApplicationPackageReferences
+from penstock.domain.refusals import (
+    EmptyMetadataKey,
+    InvalidApplicationPackageReferences,
+    MetadataTooLarge,
+)
 from penstock.domain.specs.common import (
+    AuthenticationTokenSettings,
     AutoUser,
+    Identity,
     NameValue,
     OutputFile,
     PackageReference,
@@ -30,6 +36,8 @@ ItemT = TypeVar("ItemT")
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MODE: Final = re.compile(r"(?:0o)?[0-7]{1,5}")
 _URL: Final = re.compile(r"https?://[^/\s\x00-\x1f]+\S*", re.IGNORECASE)
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 _CONTAINER: Final = re.compile(r"[A-Za-z0-9$][A-Za-z0-9-]{0,62}")
 
 _SPLITTABLE: Final = re.compile(r"""(?:[^'"\\]++|\\.|'[^']*+'|"(?:[^"\\]++|\\.)*+")*+""", re.DOTALL)
@@ -38,8 +46,12 @@ _SPLITTABLE: Final = re.compile(r"""(?:[^'"\\]++|\\.|'[^']*+'|"(?:[^"\\]++|\\.)*
 LONGEST_NAME: Final = 1024
 LARGEST_INT: Final = 2**31 - 1
 
+LARGEST_METADATA: Final = 65_536
+"""Characters of all names and values together."""
+
 SCOPES: Final = ("pool", "task")
 LEVELS: Final = ("nonadmin", "admin")
+ACCESS: Final = ("job",)
 UPLOAD_CONDITIONS: Final = ("tasksuccess", "taskfailure", "taskcompletion")
 POOL_NONADMIN: Final = UserIdentity(auto_user=AutoUser(scope="pool", elevation_level="nonadmin"))
 """Whom a task runs as when it does not say."""
@@ -51,9 +63,15 @@ def check_id(value: str, name: str = "id") -> None:
         raise wrong(name, value, "must be 1 to 64 letters, digits, hyphens and underscores")
 
 
-def check_display_name(value: str | None) -> None:
+def check_display_name(value: str | None, name: str = "displayName") -> None:
     if value is not None and len(value) > LONGEST_NAME:
-        raise wrong("displayName", value, f"must have {LONGEST_NAME} characters at most")
+        raise wrong(name, value, f"must have {LONGEST_NAME} characters at most")
+
+
+def check_text(value: str, name: str) -> None:
+    """Refuse a text that says nothing, or that no program can be given."""
+    if not value.strip() or "\0" in value:
+        raise wrong(name, value, "must not be empty, nor contain a NUL character")
 
 
 def check_command(value: str, name: str = "commandLine") -> None:
@@ -67,13 +85,14 @@ def check_command(value: str, name: str = "commandLine") -> None:
 
 
 def canonical(value: str | None, choices: Collection[str], name: str) -> str | None:
-    """Give a value of an enumeration as it is stored: lower case, whatever the client wrote."""
+    """Give a value of an enumeration in its own spelling, in whatever case the client wrote it."""
     if value is None or value in choices:
         return value
     lower = value.lower()
-    if lower not in choices:
-        raise wrong(name, value, f"must be one of {', '.join(choices)}")
-    return lower
+    for choice in choices:
+        if choice.lower() == lower:
+            return choice
+    raise wrong(name, value, f"must be one of {', '.join(choices)}")
 
 
 def required(value: str | None, choices: Collection[str], name: str) -> str:
@@ -125,9 +144,17 @@ def metadata(items: list[NameValue] | None) -> list[NameValue] | None:
     """Metadata: names are not empty, a value that is null is empty text."""
     if not items:
         return items
+    length = 0
     for index, item in enumerate(items):
         if not item.name:
             raise EmptyMetadataKey(PropertyName=f"metadata[{index}].name")
+        length += len(item.name) + len(item.value or "")
+    if length > LARGEST_METADATA:
+        raise MetadataTooLarge(
+            PropertyName="metadata",
+            PropertyValue=f"{length} characters",
+            Reason=f"must have {LARGEST_METADATA} characters at most",
+        )
     return [item if item.value is not None else replace(item, value="") for item in items]
 
 
@@ -138,11 +165,30 @@ def identity(value: UserIdentity | None, name: str = "userIdentity") -> UserIden
     if value.username is not None and value.auto_user is not None:
         raise wrong(name, value.username, "username and autoUser exclude each other")
     if value.username is not None:
+        check_text(value.username, f"{name}.username")
         return value
     auto = value.auto_user or AutoUser()
     scope = canonical(auto.scope, SCOPES, f"{name}.autoUser.scope") or "pool"
     level = canonical(auto.elevation_level, LEVELS, f"{name}.autoUser.elevationLevel")
     return UserIdentity(auto_user=AutoUser(scope=scope, elevation_level=level or "nonadmin"))
+
+
+def check_identity(value: Identity | None, name: str) -> None:
+    """A reference to a managed identity has the id of one."""
+    if value is not None and not value.resource_id:
+        raise missing(f"{name}.resourceId")
+
+
+def token_settings(
+    value: AuthenticationTokenSettings | None, name: str = "authenticationTokenSettings"
+) -> AuthenticationTokenSettings | None:
+    """What the token of a task is for; there is only the job to have access to."""
+    if value is None or value.access is None:
+        return value
+    access = [
+        required(item, ACCESS, f"{name}.access[{at}]") for at, item in enumerate(value.access)
+    ]
+    return AuthenticationTokenSettings(access=list(dict.fromkeys(access)))
 
 
 def resource_file(item: ResourceFile, name: str) -> ResourceFile:
@@ -155,6 +201,7 @@ def resource_file(item: ResourceFile, name: str) -> ResourceFile:
             "needs exactly one of httpUrl, storageContainerUrl, autoStorageContainerName",
         )
     _check_source(item, name)
+    check_identity(item.identity_reference, f"{name}.identityReference")
     if item.file_path is not None:
         check_file_path(item.file_path, f"{name}.filePath")
     if item.http_url is not None:
@@ -202,9 +249,18 @@ def output_file(item: OutputFile, name: str) -> OutputFile:
         raise wrong(
             f"{where}.containerUrl", container.container_url, "must be an http or https URL"
         )
+    check_identity(container.identity_reference, f"{where}.identityReference")
+    if container.path is not None and "\0" in container.path:
+        raise wrong(f"{where}.path", container.path, "must not contain a NUL character")
     for index, header in enumerate(container.upload_headers or ()):
-        if not header.name:
-            raise wrong(f"{where}.uploadHeaders[{index}].name", "", "must not be empty")
+        if _HEADER.fullmatch(header.name) is None:
+            raise wrong(f"{where}.uploadHeaders[{index}].name", header.name, "is not a header")
+        if _CONTROLS.search(header.value or ""):
+            raise wrong(
+                f"{where}.uploadHeaders[{index}].value",
+                header.value,
+                "must not contain control characters",
+            )
     given = item.upload_options.upload_condition
     condition = required(given, UPLOAD_CONDITIONS, f"{name}.uploadOptions.uploadCondition")
     if condition == given:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
 from penstock.domain.instants import INFINITE, Duration
-from penstock.domain.specs.common import JsonObject, Spec
+from penstock.domain.specs.common import Spec
 from penstock.domain.specs.job import (
     AutoPool,
     JobConstraints,
+    JobNetwork,
     JobPatch,
     JobSpec,
     JobTemplate,
@@ -30,7 +32,6 @@ from penstock.wire.checks import (
 )
 from penstock.wire.pool_specs import filled_pool
 from penstock.wire.special_specs import special_tasks
-from penstock.wire.unsupported import refuse_unsupported
 
 JobT = TypeVar("JobT", bound=JobTemplate)
 
@@ -39,6 +40,11 @@ ON_TASK_FAILURE: Final = ("noaction", "performexitoptionsjobaction")
 DISABLE_TASKS: Final = ("requeue", "terminate", "wait")
 LIFETIMES: Final = ("job", "jobschedule")
 AUTO_POOL: Final = "poolInfo.autoPoolSpecification"
+_SUBNET: Final = re.compile(
+    r"/subscriptions/[^/\s]+/resourceGroups/[^/\s]+/providers/[^/\s]+"
+    r"/virtualNetworks/[^/\s]+/subnets/[^/\s]+",
+    re.IGNORECASE,
+)
 LONGEST_PREFIX: Final = 20
 LEAST_TIME: Final = Duration(1)
 NO_CONSTRAINTS: Final = JobConstraints(max_wall_clock_time=INFINITE, max_task_retry_count=0)
@@ -68,10 +74,8 @@ def job_from_wire(document: bytes) -> JobSpec:
 
 def filled_job(spec: JobT, *, of_schedule: bool = False) -> JobT:
     """Check a job, or what a schedule is to make jobs from, and fill in the defaults."""
-    refuse_unsupported("job", spec)
     check_display_name(spec.display_name)
     _check_numbers(spec.priority, spec.max_parallel_tasks)
-    _check_network(spec.network_configuration)
     return replace(
         spec,
         pool_info=_pool_info(spec.pool_info, of_schedule=of_schedule),
@@ -86,6 +90,7 @@ def filled_job(spec: JobT, *, of_schedule: bool = False) -> JobT:
         on_all_tasks_complete=_on_complete(spec.on_all_tasks_complete) or "noaction",
         on_task_failure=canonical(spec.on_task_failure, ON_TASK_FAILURE, "onTaskFailure")
         or "noaction",
+        network_configuration=_network(spec.network_configuration),
         metadata=metadata(spec.metadata),
         **special_tasks(spec),
     )
@@ -95,12 +100,12 @@ def job_patch_from_wire(document: bytes) -> JobPatch:
     """The body of PATCH /jobs/{id}; what is absent stays as it is."""
     patch = storable(body_of(JobPatch, document))
     _check_numbers(patch.priority, patch.max_parallel_tasks)
-    _check_network(patch.network_configuration)
     return replace(
         patch,
         pool_info=_pool_update(patch.pool_info) if patch.pool_info else None,
         on_all_tasks_complete=_on_complete(patch.on_all_tasks_complete),
         constraints=_constraints(patch.constraints),
+        network_configuration=_network(patch.network_configuration),
         metadata=metadata(patch.metadata),
     )
 
@@ -134,17 +139,18 @@ def _check_numbers(priority: int | None, parallel: int | None) -> None:
         check_range(parallel, 1, LARGEST_INT, "maxParallelTasks")
 
 
-def _check_network(network: JsonObject | None) -> None:
+def _network(network: JobNetwork | None) -> JobNetwork | None:
     """A network has a subnet. Nodes do not join it; it is stored and returned."""
     if network is None:
-        return
-    subnet, stays = network.get("subnetId"), network.get("skipWithdrawFromVNet")
-    if subnet is None:
-        raise missing("networkConfiguration.subnetId")
-    if not isinstance(subnet, str) or not subnet:
-        raise wrong("networkConfiguration.subnetId", subnet, "must be the id of a subnet")
-    if not isinstance(stays, bool | None):
-        raise wrong("networkConfiguration.skipWithdrawFromVNet", stays, "must be true or false")
+        return None
+    if _SUBNET.fullmatch(network.subnet_id) is None:
+        raise wrong(
+            "networkConfiguration.subnetId",
+            network.subnet_id,
+            "must be /subscriptions/{subscription}/resourceGroups/{group}/providers/{provider}"
+            "/virtualNetworks/{network}/subnets/{subnet}",
+        )
+    return replace(network, skip_withdraw_from_v_net=network.skip_withdraw_from_v_net or False)
 
 
 def _pool_info(info: PoolInfo, *, of_schedule: bool) -> PoolInfo:

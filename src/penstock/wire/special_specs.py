@@ -14,7 +14,6 @@ from penstock.domain.specs.job import JobTemplate
 from penstock.domain.specs.special import JobManagerTask, JobPreparationTask, JobReleaseTask
 from penstock.wire.bodies import missing, wrong
 from penstock.wire.checks import (
-    check_command,
     check_display_name,
     check_duration,
     check_id,
@@ -25,7 +24,9 @@ from penstock.wire.checks import (
     identity,
     output_file,
     resource_file,
+    token_settings,
 )
+from penstock.wire.containers import check_command_of, container
 from penstock.wire.task_specs import LEAST_TIME, RETENTION, ZERO, task_constraints
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -72,7 +73,7 @@ def _check_names(tasks: dict[str, Any], prefix: str) -> None:
 
 def _manager(task: JobManagerTask, name: str) -> JobManagerTask:
     check_id(task.id, f"{name}.id")
-    check_display_name(task.display_name)
+    check_display_name(task.display_name, f"{name}.displayName")
     check_range(task.required_slots, 1, MOST_SLOTS, f"{name}.requiredSlots")
     if task.application_package_references:
         check_packages(task.application_package_references)
@@ -83,6 +84,9 @@ def _manager(task: JobManagerTask, name: str) -> JobManagerTask:
         required_slots=task.required_slots or 1,
         kill_job_on_completion=task.kill_job_on_completion is not False,
         run_exclusive=task.run_exclusive is not False,
+        authentication_token_settings=token_settings(
+            task.authentication_token_settings, f"{name}.authenticationTokenSettings"
+        ),
         allow_low_priority_node=task.allow_low_priority_node is not False,
     )
 
@@ -116,9 +120,10 @@ def _release(task: JobReleaseTask, name: str) -> JobReleaseTask:
 def _common(task: SpecT, name: str) -> SpecT:
     """What all of them have."""
     given: Any = task
-    check_command(given.command_line, f"{name}.commandLine")
+    check_command_of(given.command_line, given.container_settings, f"{name}.commandLine")
     filled: SpecT = replace(
         given,
+        container_settings=container(given.container_settings, f"{name}.containerSettings"),
         resource_files=each(given.resource_files, f"{name}.resourceFiles", resource_file),
         environment_settings=environment(given.environment_settings, f"{name}.environmentSettings"),
         user_identity=identity(given.user_identity, f"{name}.userIdentity"),

@@ -9,7 +9,11 @@ import msgspec
 from msgspec.structs import replace
 
 from penstock.domain.instants import INFINITE, Duration
-from penstock.domain.refusals import Refusal, TaskDependencyListTooLong
+from penstock.domain.refusals import (
+    Refusal,
+    TaskDependencyListTooLong,
+    TaskDependencyRangesTooLong,
+)
 from penstock.domain.sizes import MOST_SLOTS
 from penstock.domain.specs.common import Spec, TaskConstraints
 from penstock.domain.specs.task import (
@@ -37,15 +41,16 @@ from penstock.wire.checks import (
     identity,
     output_file,
     resource_file,
+    token_settings,
 )
-from penstock.wire.unsupported import refuse_unsupported
+from penstock.wire.containers import check_command_of, container
 
 MOST_IN_COLLECTION: Final = 100
 MOST_INSTANCES: Final = 10_000
 """A pool has no more nodes of a kind."""
 
 LONGEST_DEPENDENCIES: Final = 64_000
-"""Characters of all ids that one task depends on."""
+"""Characters of all ids that one task depends on, and of all numbers in its ranges."""
 
 RETENTION: Final = Duration.of_seconds(7 * 86_400)
 LEAST_TIME: Final = Duration(1)
@@ -115,8 +120,7 @@ def _id_of(item: TaskSpec | bytes) -> str:
 def checked_task(spec: TaskSpec) -> TaskSpec:
     """Check a task and fill in the defaults, but for the retry count, which is the job's."""
     check_id(spec.id)
-    check_command(spec.command_line)
-    refuse_unsupported("task", spec)
+    check_command_of(spec.command_line, spec.container_settings, "commandLine")
     check_display_name(spec.display_name)
     check_range(spec.required_slots, 1, MOST_SLOTS, "requiredSlots")
     if spec.application_package_references:
@@ -130,6 +134,7 @@ def checked_task(spec: TaskSpec) -> TaskSpec:
         raise wrong("requiredSlots", spec.required_slots, "must be 1 for a multi-instance task")
     return replace(
         spec,
+        container_settings=container(spec.container_settings, "containerSettings"),
         exit_conditions=_exit_conditions(spec.exit_conditions),
         resource_files=each(spec.resource_files, "resourceFiles", resource_file),
         output_files=each(spec.output_files, "outputFiles", output_file),
@@ -138,6 +143,7 @@ def checked_task(spec: TaskSpec) -> TaskSpec:
         constraints=task_constraints(spec.constraints),
         required_slots=spec.required_slots or 1,
         user_identity=POOL_NONADMIN if spec.user_identity is None else identity(spec.user_identity),
+        authentication_token_settings=token_settings(spec.authentication_token_settings),
     )
 
 
@@ -182,7 +188,19 @@ def _check_dependencies(depends: Dependencies) -> None:
             PropertyValue=f"{length} characters",
             Reason=f"must have {LONGEST_DEPENDENCIES} characters at most",
         )
-    for index, ids in enumerate(depends.task_id_ranges or ()):
+    _check_ranges(depends)
+
+
+def _check_ranges(depends: Dependencies) -> None:
+    ranges = depends.task_id_ranges or ()
+    length = sum(len(str(ids.start)) + len(str(ids.end)) for ids in ranges)
+    if length > LONGEST_DEPENDENCIES:
+        raise TaskDependencyRangesTooLong(
+            PropertyName="dependsOn.taskIdRanges",
+            PropertyValue=f"{length} characters",
+            Reason=f"must have {LONGEST_DEPENDENCIES} characters at most",
+        )
+    for index, ids in enumerate(ranges):
         name = f"dependsOn.taskIdRanges[{index}]"
         check_range(ids.start, 0, LARGEST_INT, f"{name}.start")
         check_range(ids.end, 0, LARGEST_INT, f"{name}.end")

@@ -38,6 +38,7 @@ from penstock.wire.shown import (
     task_directory,
     task_path,
     time_or_none,
+    without_secrets,
 )
 from penstock.wire.task_specs import constraints_from_wire, task_from_wire, tasks_from_wire
 
@@ -215,6 +216,9 @@ async def explain_job(request: Request) -> Answer:
 def shown_task(request: Request, job: JobRecord, task: TaskRecord, spec: bytes) -> Document:
     """A task as clients see it; `spec` is its encoded specification."""
     parts = shown_spec(spec)
+    container = parts.get("containerSettings")
+    if container is not None:
+        parts["containerSettings"] = without_secrets(container)
     constraints = parts.get("constraints")
     if constraints is not None:
         constraints.setdefault("maxTaskRetryCount", task.max_retries)

@@ -15,7 +15,7 @@ from penstock.wire.bodies import wrong
 class Part(NamedTuple):
     """A property that is refused when it is set: not absent, false or empty."""
 
-    body: str  # pool, pool update, job, task, task update
+    body: str  # pool, pool update, pool properties
     property: str  # its path on the wire
     attribute: str  # its path in the specification
 
@@ -37,26 +37,6 @@ UNSUPPORTED: Final[tuple[Part, ...]] = (
     *(Part("pool", *part) for part in _POOL),
     *(Part("pool update", *part) for part in _POOL),
     *(Part("pool properties", *part) for part in _POOL if part[0].startswith("startTask")),
-    Part(
-        "job",
-        "jobManagerTask.authenticationTokenSettings",
-        "job_manager_task.authentication_token_settings",
-    ),
-    *(
-        Part("job", f"{name}.{part}", f"{attribute}.{inner}")
-        for name, attribute in (
-            ("jobManagerTask", "job_manager_task"),
-            ("jobPreparationTask", "job_preparation_task"),
-            ("jobReleaseTask", "job_release_task"),
-        )
-        for part, inner in (
-            ("containerSettings", "container_settings"),
-            ("userIdentity.username", "user_identity.username"),
-        )
-    ),
-    Part("task", "containerSettings", "container_settings"),
-    Part("task", "authenticationTokenSettings", "authentication_token_settings"),
-    Part("task", "userIdentity.username", "user_identity.username"),
 )
 
 REASON: Final = "is not supported by this release"

@@ -12,9 +12,11 @@ from penstock.domain.refusals import (
     EmptyMetadataKey,
     InvalidApplicationPackageReferences,
     InvalidPropertyValue,
+    MetadataTooLarge,
     MissingRequiredProperty,
     Refusal,
     TaskDependencyListTooLong,
+    TaskDependencyRangesTooLong,
 )
 from penstock.domain.specs.common import encode_spec
 from penstock.domain.specs.task import TaskSpec
@@ -40,6 +42,7 @@ MACHINE = {"imageReference": IMAGE, "nodeAgentSKUId": "batch.node.ubuntu 22.04"}
 POOL = {"id": "p", "vmSize": "Standard_D2s_v3", "virtualMachineConfiguration": MACHINE}
 JOB = {"id": "j", "poolInfo": {"poolId": "p"}}
 TASK = {"id": "t", "commandLine": "/bin/true"}
+SUBNET = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/n"
 INFINITE = "P10675199DT2H48M5.4775807S"
 NOBODY = {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}}
 
@@ -319,9 +322,10 @@ BAD_JOBS: list[tuple[str, Any, str]] = [
     ("networkConfiguration", {}, "networkConfiguration.subnetId"),
     ("networkConfiguration", {"subnetId": 5}, "networkConfiguration.subnetId"),
     ("networkConfiguration", {"subnetId": ""}, "networkConfiguration.subnetId"),
+    ("networkConfiguration", {"subnetId": f"{SUBNET}/more"}, "networkConfiguration.subnetId"),
     (
         "networkConfiguration",
-        {"subnetId": "s", "skipWithdrawFromVNet": "x"},
+        {"subnetId": SUBNET, "skipWithdrawFromVNet": "x"},
         "networkConfiguration.skipWithdrawFromVNet",
     ),
 ]
@@ -485,10 +489,17 @@ def file(**parts: Any) -> list[dict[str, Any]]:
     return [{"httpUrl": "https://h/x", "filePath": "x", **parts}]
 
 
+def bucket(**parts: Any) -> dict[str, Any]:
+    return {"container": {"containerUrl": "https://h/c", **parts}}
+
+
+def container(**parts: Any) -> dict[str, Any]:
+    return {"imageName": "busybox", **parts}
+
+
 def output(**parts: Any) -> list[dict[str, Any]]:
-    where = {"container": {"containerUrl": "https://h/c"}}
     done = {"uploadCondition": "taskcompletion"}
-    return [{"filePattern": "*", "destination": where, "uploadOptions": done, **parts}]
+    return [{"filePattern": "*", "destination": bucket(), "uploadOptions": done, **parts}]
 
 
 BAD_TASKS: list[tuple[str, Any, str]] = [
@@ -536,7 +547,8 @@ BAD_TASKS: list[tuple[str, Any, str]] = [
         output(destination={"container": {"containerUrl": "c"}}),
         "outputFiles[0].destination.container.containerUrl",
     ),
-    ("userIdentity", {"username": "u"}, "userIdentity.username"),
+    ("userIdentity", {"username": ""}, "userIdentity.username"),
+    ("userIdentity", {"username": "u", "autoUser": {}}, "userIdentity"),
     ("userIdentity", {"autoUser": {"scope": "all"}}, "userIdentity.autoUser.scope"),
     ("dependsOn", {"taskIds": [""]}, "dependsOn.taskIds[0]"),
     ("dependsOn", {"taskIdRanges": [{"start": 5, "end": 4}]}, "dependsOn.taskIdRanges[0].end"),
@@ -557,7 +569,45 @@ BAD_TASKS: list[tuple[str, Any, str]] = [
         {"default": {"jobAction": "explode"}},
         "exitConditions.default.jobAction",
     ),
-    ("containerSettings", {"imageName": "x"}, "containerSettings"),
+    ("containerSettings", {}, "containerSettings.imageName"),
+    ("containerSettings", {"imageName": " "}, "containerSettings.imageName"),
+    ("containerSettings", container(workingDirectory="here"), "containerSettings.workingDirectory"),
+    (
+        "containerSettings",
+        container(registry={"username": "u", "identityReference": {"resourceId": "/i"}}),
+        "containerSettings.registry.identityReference",
+    ),
+    (
+        "containerSettings",
+        container(registry={"identityReference": {}}),
+        "containerSettings.registry.identityReference.resourceId",
+    ),
+    (
+        "containerSettings",
+        container(containerHostBatchBindMounts=[{"source": "Everything"}]),
+        "containerSettings.containerHostBatchBindMounts[0].source",
+    ),
+    (
+        "authenticationTokenSettings",
+        {"access": ["job", "pool"]},
+        "authenticationTokenSettings.access[1]",
+    ),
+    ("resourceFiles", file(identityReference={}), "resourceFiles[0].identityReference.resourceId"),
+    (
+        "outputFiles",
+        output(destination=bucket(identityReference={"resourceId": ""})),
+        "outputFiles[0].destination.container.identityReference.resourceId",
+    ),
+    (
+        "outputFiles",
+        output(destination=bucket(uploadHeaders=[{"name": "a b"}])),
+        "outputFiles[0].destination.container.uploadHeaders[0].name",
+    ),
+    (
+        "outputFiles",
+        output(destination=bucket(uploadHeaders=[{"name": "a", "value": "b\r\nc: d"}])),
+        "outputFiles[0].destination.container.uploadHeaders[0].value",
+    ),
     (
         "multiInstanceSettings",
         {"numberOfInstances": 2},
@@ -628,6 +678,51 @@ def test_dependencies_that_are_too_long() -> None:
     assert isinstance(refusal, TaskDependencyListTooLong)
 
 
+def test_ranges_of_dependencies_that_are_too_long() -> None:
+    ranges = [{"start": 1_000_000_000, "end": 1_000_000_009}] * 3201
+
+    refusal = refused(task_from_wire, {**TASK, "dependsOn": {"taskIdRanges": ranges}})
+
+    assert isinstance(refusal, TaskDependencyRangesTooLong)
+    assert refusal.values["PropertyName"] == "dependsOn.taskIdRanges"
+    assert read(task_from_wire, {**TASK, "dependsOn": {"taskIdRanges": ranges[:3200]}})
+
+
+def test_metadata_that_is_too_large() -> None:
+    items = [{"name": "a", "value": "x" * 65_535}]
+    assert read(job_from_wire, {**JOB, "metadata": items})["metadata"] == items
+
+    refusal = refused(job_from_wire, {**JOB, "metadata": [*items, {"name": "b"}]})
+
+    assert isinstance(refusal, MetadataTooLarge)
+
+
+def test_the_container_of_a_task() -> None:
+    registry = {"username": "u", "password": "p", "registryServer": "r.io"}
+    mounts = [{"source": "VFSMOUNTS"}, {"source": "task", "isReadOnly": "true"}]
+    settings = container(
+        containerRunOptions="--rm", registry=registry, containerHostBatchBindMounts=mounts
+    )
+
+    spec = read(task_from_wire, {**TASK, "commandLine": "", "containerSettings": settings})
+
+    assert spec["commandLine"] == ""
+    assert spec["containerSettings"] == {
+        "containerRunOptions": "--rm",
+        "imageName": "busybox",
+        "registry": registry,
+        "workingDirectory": "taskWorkingDirectory",
+        "containerHostBatchBindMounts": [
+            {"source": "VfsMounts", "isReadOnly": False},
+            {"source": "Task", "isReadOnly": True},
+        ],
+    }
+    settings = container(workingDirectory="CONTAINERIMAGEDEFAULT", containerHostBatchBindMounts=[])
+    shown = read(task_from_wire, {**TASK, "containerSettings": settings})["containerSettings"]
+    assert shown["workingDirectory"] == "containerImageDefault"
+    assert shown["containerHostBatchBindMounts"] == []
+
+
 def test_new_constraints_of_a_task() -> None:
     assert read(constraints_from_wire, {})["retentionTime"] == "P7D"
     assert read(constraints_from_wire, {"constraints": {"maxTaskRetryCount": 5}}) == {
@@ -679,12 +774,7 @@ SAMPLES: dict[str, Any] = {
     "mountConfiguration": [{"nfsMountConfiguration": {}}],
     "startTask.userIdentity.username": "u",
     "virtualMachineConfiguration.extensions": [{"name": "x"}],
-    "poolInfo.autoPoolSpecification": {"poolLifetimeOption": "job"},
-    "userIdentity.username": "u",
-    **{
-        f"job{name}Task.userIdentity.username": "u"
-        for name in ("Manager", "Preparation", "Release")
-    },
+    "startTask.containerSettings": {"imageName": "x"},
 }
 READERS: dict[str, tuple[Reader, dict[str, Any]]] = {
     "pool": (pool_from_wire, {**POOL, "startTask": {"commandLine": "x"}}),
@@ -696,8 +786,6 @@ READERS: dict[str, tuple[Reader, dict[str, Any]]] = {
         pool_properties_from_wire,
         {"startTask": {"commandLine": "x"}, "metadata": [], "applicationPackageReferences": []},
     ),
-    "job": (job_from_wire, SPECIAL),
-    "task": (task_from_wire, TASK),
 }
 
 

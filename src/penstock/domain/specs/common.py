@@ -46,6 +46,38 @@ class Identity(Spec, frozen=True, kw_only=True):
     resource_id: str | None = None
 
 
+class ContainerRegistry(Spec, frozen=True, kw_only=True):
+    """Where images come from, with a user and a password or with a managed identity."""
+
+    username: str | None = None
+    password: str | None = None
+    registry_server: str | None = None
+    identity_reference: Identity | None = None
+
+
+class BindMount(Spec, frozen=True, kw_only=True):
+    """A directory of the node that a container sees."""
+
+    source: str | None = None  # Shared | Startup | VfsMounts | Task | JobPrep | Applications
+    is_read_only: bool | None = None
+
+
+class ContainerSettings(Spec, frozen=True, kw_only=True):
+    """The container that a task is to run in."""
+
+    container_run_options: str | None = None
+    image_name: str
+    registry: ContainerRegistry | None = None
+    working_directory: str | None = None  # taskWorkingDirectory | containerImageDefault
+    container_host_batch_bind_mounts: list[BindMount] | None = None  # None: all; empty: none
+
+
+class AuthenticationTokenSettings(Spec, frozen=True, kw_only=True):
+    """What the token of a task may be used for; the newest api-version has none of it."""
+
+    access: list[str] | None = None  # job
+
+
 class ResourceFile(Spec, frozen=True, kw_only=True):
     """A file, or a container of files, that a task gets. Exactly one source is set."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.domain.instants import Duration
-from penstock.domain.specs.common import JsonObject, NameValue, Spec
+from penstock.domain.specs.common import NameValue, Spec
 from penstock.domain.specs.pool import PoolTemplate
 from penstock.domain.specs.special import JobManagerTask, JobPreparationTask, JobReleaseTask
 
@@ -11,6 +11,13 @@ from penstock.domain.specs.special import JobManagerTask, JobPreparationTask, Jo
 class JobConstraints(Spec, frozen=True, kw_only=True):
     max_wall_clock_time: Duration | None = None
     max_task_retry_count: int | None = None
+
+
+class JobNetwork(Spec, frozen=True, kw_only=True):
+    """The subnet that the nodes of a job are to join while they run its tasks."""
+
+    subnet_id: str
+    skip_withdraw_from_v_net: bool | None = None
 
 
 class AutoPool(Spec, frozen=True, kw_only=True):
@@ -45,7 +52,7 @@ class JobTemplate(Spec, frozen=True, kw_only=True):
     pool_info: PoolInfo
     on_all_tasks_complete: str | None = None  # noaction | terminatejob
     on_task_failure: str | None = None  # noaction | performexitoptionsjobaction
-    network_configuration: JsonObject | None = None
+    network_configuration: JobNetwork | None = None
     metadata: list[NameValue] | None = None
 
 
@@ -65,4 +72,4 @@ class JobPatch(Spec, frozen=True, kw_only=True):
     constraints: JobConstraints | None = None
     pool_info: PoolInfo | None = None
     metadata: list[NameValue] | None = None
-    network_configuration: JsonObject | None = None
+    network_configuration: JobNetwork | None = None

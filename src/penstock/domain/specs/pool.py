@@ -6,6 +6,7 @@ import msgspec
 
 from penstock.domain.instants import Duration
 from penstock.domain.specs.common import (
+    ContainerSettings,
     JsonObject,
     NameValue,
     PackageReference,
@@ -19,7 +20,7 @@ class StartTask(Spec, frozen=True, kw_only=True):
     """What every node of the pool runs before it takes tasks."""
 
     command_line: str
-    container_settings: JsonObject | None = None
+    container_settings: ContainerSettings | None = None
     resource_files: list[ResourceFile] | None = None
     environment_settings: list[NameValue] | None = None
     user_identity: UserIdentity | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from penstock.domain.instants import Duration
 from penstock.domain.specs.common import (
-    JsonObject,
+    AuthenticationTokenSettings,
+    ContainerSettings,
     NameValue,
     OutputFile,
     PackageReference,
@@ -21,7 +22,7 @@ class JobManagerTask(Spec, frozen=True, kw_only=True):
     id: str
     display_name: str | None = None
     command_line: str
-    container_settings: JsonObject | None = None
+    container_settings: ContainerSettings | None = None
     resource_files: list[ResourceFile] | None = None
     output_files: list[OutputFile] | None = None
     environment_settings: list[NameValue] | None = None
@@ -31,7 +32,7 @@ class JobManagerTask(Spec, frozen=True, kw_only=True):
     user_identity: UserIdentity | None = None
     run_exclusive: bool | None = None
     application_package_references: list[PackageReference] | None = None
-    authentication_token_settings: JsonObject | None = None
+    authentication_token_settings: AuthenticationTokenSettings | None = None
     allow_low_priority_node: bool | None = None
 
 
@@ -40,7 +41,7 @@ class JobPreparationTask(Spec, frozen=True, kw_only=True):
 
     id: str | None = None
     command_line: str
-    container_settings: JsonObject | None = None
+    container_settings: ContainerSettings | None = None
     resource_files: list[ResourceFile] | None = None
     environment_settings: list[NameValue] | None = None
     constraints: TaskConstraints | None = None
@@ -54,7 +55,7 @@ class JobReleaseTask(Spec, frozen=True, kw_only=True):
 
     id: str | None = None
     command_line: str
-    container_settings: JsonObject | None = None
+    container_settings: ContainerSettings | None = None
     resource_files: list[ResourceFile] | None = None
     environment_settings: list[NameValue] | None = None
     max_wall_clock_time: Duration | None = None

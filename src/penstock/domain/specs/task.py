@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from penstock.domain.specs.common import (
-    JsonObject,
+    AuthenticationTokenSettings,
+    ContainerSettings,
     NameValue,
     OutputFile,
     PackageReference,
@@ -68,7 +69,7 @@ class TaskSpec(Spec, frozen=True, kw_only=True):
     id: str
     display_name: str | None = None
     command_line: str
-    container_settings: JsonObject | None = None
+    container_settings: ContainerSettings | None = None
     exit_conditions: ExitConditions | None = None
     resource_files: list[ResourceFile] | None = None
     output_files: list[OutputFile] | None = None
@@ -80,4 +81,4 @@ class TaskSpec(Spec, frozen=True, kw_only=True):
     multi_instance_settings: MultiInstanceSettings | None = None
     depends_on: Dependencies | None = None
     application_package_references: list[PackageReference] | None = None
-    authentication_token_settings: JsonObject | None = None
+    authentication_token_settings: AuthenticationTokenSettings | None = None
