@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from penstock.domain.records import Failure
 from penstock.domain.specs.common import (
     OutputContainer,
     OutputDestination,
@@ -104,6 +105,23 @@ def test_exit_codes_output_and_environment(play: Play) -> None:
         assert end.start_us <= end.end_us
         assert (await server.run("true", 2)).failure is None
         await server.heard(Heartbeat)
+
+    play(scene)
+
+
+def test_a_run_that_is_refused_fails_before_its_command(play: Play) -> None:
+    why = Failure("usererror", "ContainerInvalidSettings", "no containers here")
+    file = ResourceFile(http_url="http://127.0.0.1:1/none", file_path="x")
+
+    async def scene(server: Any, host: Any) -> None:
+        start = StartTaskOrder(command_line="true", wait_for_success=False, refused=why)
+        await server.node(start_task=start)
+        end = await server.run("touch ran", refused=why, resource_files=(file,))
+        assert (end.exit_code, end.failure) == (None, why)
+        assert list((host.task("task1") / "wd").iterdir()) == []
+        began = await server.heard(StartTaskEnded)
+        assert (began.exit_code, began.failure, began.retry_count) == (None, why, 0)
+        assert (await server.run("true", 2)).failure is None
 
     play(scene)
 
