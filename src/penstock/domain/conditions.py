@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from penstock.domain.instants import SECOND_US, etag_text
+from penstock.domain.instants import SECOND_US, etag_text, http_date
 from penstock.domain.refusals import ConditionNotMet, NotModified
 
 
@@ -33,9 +33,14 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
         if self.unmodified_since_us is not None and whole_us > self.unmodified_since_us:
             raise ConditionNotMet
         if self.if_none_match and ("*" in self.if_none_match or tag in self.if_none_match):
-            raise NotModified if self.reading else ConditionNotMet
+            raise _unchanged(modified_us) if self.reading else ConditionNotMet
         if self.modified_since_us is not None and whole_us <= self.modified_since_us:
-            raise NotModified if self.reading else ConditionNotMet
+            raise _unchanged(modified_us) if self.reading else ConditionNotMet
+
+
+def _unchanged(modified_us: int) -> NotModified:
+    """What the client has is what there is; the headers say which that is."""
+    return NotModified(ETag=etag_text(modified_us), **{"Last-Modified": http_date(modified_us)})
 
 
 ANY = Conditions()

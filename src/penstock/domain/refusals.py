@@ -383,7 +383,10 @@ class ConditionNotMet(Refusal):
 
 
 class NotModified(Refusal):
-    """A read whose condition says that the client has the newest already; sent without a body."""
+    """A read whose condition says that the client has the newest already; sent without a body.
+
+    Its values are headers of the answer.
+    """
 
     status = 304
     code = "ConditionNotMet"

@@ -54,9 +54,8 @@ _DEFAULTS: dict[str, Any] = {
     "allow_task_preemption": False,
     "on_all_tasks_complete": "noaction",
     "metadata": None,
-    "network_configuration": None,
 }
-"""What PUT makes of a part that was not sent."""
+"""What PUT makes of a part that was not sent; the network stays, as clients cannot put it back."""
 
 
 def add_job(turn: Turn, account: str, spec: JobSpec) -> JobRecord:
@@ -166,6 +165,8 @@ def replace_job(
     }
     parts["constraints"] = new.constraints or JobConstraints()
     parts["pool_info"] = new.pool_info or job.spec.pool_info
+    if new.network_configuration is not None:
+        parts["network_configuration"] = new.network_configuration
     return _update(turn, job, parts)
 
 
@@ -272,7 +273,7 @@ def _stop_tasks(turn: Turn, job: JobRecord, *, force: bool) -> JobRecord:
             runs.give_up(turn, stopped)
     if force:
         special.give_up(turn, job)
-        job = _put(turn, job, released=True)
+        job = _keep(turn, job, released=True)
     return job
 
 
@@ -304,7 +305,7 @@ def _remove_directories(turn: Turn, job: JobRecord, *, wait: bool = True) -> Job
         if node.state not in HAVE_NO_FILES:
             order = RemoveJob(chore=turn.new_no(), node_no=node.no, job_id=job.id)
             turn.put_chore(node.no, job.no if wait else 0, order)
-    return _put(turn, job, removing=True)
+    return _keep(turn, job, removing=True)
 
 
 def _nodes_with_files(turn: Turn, job: JobRecord) -> list[NodeRecord]:
@@ -350,7 +351,7 @@ def _settle_ending(turn: Turn, job: JobRecord) -> None:
         if special.stop_preparations(turn, job):
             return
         special.release(turn, job)
-        job = _put(turn, job, released=True)
+        job = _keep(turn, job, released=True)
     if special.is_releasing(turn, job.no):
         return
     if job.state is JobState.TERMINATING:
@@ -406,8 +407,13 @@ def _move(turn: Turn, job: JobRecord, event: JobEvent, **new: Any) -> JobRecord:
 
 
 def _put(turn: Turn, job: JobRecord, **new: Any) -> JobRecord:
-    """Change a job, so that its entity tag changes too."""
-    changed = replace(job, modified_us=turn.modified(job.modified_us), **new)
+    """Change a job as its users see it, so that its entity tag changes too."""
+    return _keep(turn, job, modified_us=turn.modified(job.modified_us), **new)
+
+
+def _keep(turn: Turn, job: JobRecord, **new: Any) -> JobRecord:
+    """Note something of a job that users do not see."""
+    changed = replace(job, **new)
     turn.put(c.PutJob(changed))
     turn.touch_job(job.no)
     return changed

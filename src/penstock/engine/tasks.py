@@ -54,6 +54,14 @@ def live_job(turn: Turn, account: str, job_id: str) -> JobRecord:
     return job
 
 
+def lasting_job(turn: Turn, account: str, job_id: str) -> JobRecord:
+    """Find a job that is not about to vanish with its tasks, or refuse."""
+    job = turn.job(account, job_id)
+    if job.state is JobState.DELETING:
+        raise JobBeingDeleted
+    return job
+
+
 # --- adding ----------------------------------------------------------------------------------
 
 
@@ -199,7 +207,7 @@ async def terminate_task(
     turn: Turn, account: str, job_id: str, task_id: str, when: Conditions
 ) -> TaskRecord:
     """End a task as a failure: at once where it waits, after its kill where it runs."""
-    job = turn.job(account, job_id)
+    job = lasting_job(turn, account, job_id)
     task, _ = await turn.task(job, task_id)
     when.check(task.modified_us)
     if task.state is TaskState.COMPLETED:
@@ -213,7 +221,7 @@ async def delete_task(
     turn: Turn, account: str, job_id: str, task_id: str, when: Conditions
 ) -> TaskRecord:
     """Forget a task: at once, or when it has stopped."""
-    job = turn.job(account, job_id)
+    job = lasting_job(turn, account, job_id)
     task, _ = await turn.task(job, task_id)
     when.check(task.modified_us)
     if task.no in turn.state.given:

@@ -163,7 +163,7 @@ def refused(refusal: Refusal, base: str, guid: str, now_us: int) -> Answer:
     if refusal.status == 503:
         headers["Retry-After"] = "1"
     if refusal.status == 304:
-        return Answer(304, headers)
+        return Answer(304, refusal.values)
     headers["Content-Type"] = JSON_TYPE
     body = {
         "odata.metadata": f"{base}/$metadata#{_ERRORS}",

@@ -152,6 +152,8 @@ class RestApp:
         parts = self._below_account(request, segments(path))
         request.version = self._version(request, parts)
         operation, request.ids = self._router.find(request.method, parts, request.version)
+        if not operation.extension:
+            request.check_timeout()
         return await carry_out(operation, request)
 
     def _unsigned(self, request: Request) -> str | None:

@@ -44,9 +44,11 @@ _COLLECTION: Final = msgspec.json.Decoder(_Collection)
 
 def body_of(kind: type[SpecT], document: bytes, *, optional: bool = False) -> SpecT:
     """Decode a body; an `optional` one may be empty. Refuses what does not fit, by name."""
-    if optional and not document.strip():
-        document = b"{}"
     document = document.removeprefix(_BOM)
+    if not document.strip():
+        if not optional:
+            raise _empty()
+        document = b"{}"
     try:
         return decode_spec(kind, document)
     except msgspec.ValidationError as error:
@@ -59,14 +61,21 @@ def body_of(kind: type[SpecT], document: bytes, *, optional: bool = False) -> Sp
 
 def items_of(document: bytes) -> Sequence[bytes]:
     """Give the undecoded items of a body such as ``{"value": […]}``."""
+    document = document.removeprefix(_BOM)
+    if not document.strip():
+        raise _empty()
     try:
-        return [bytes(item) for item in _COLLECTION.decode(document.removeprefix(_BOM)).value]
+        return [bytes(item) for item in _COLLECTION.decode(document).value]
     except msgspec.ValidationError as error:
         _refuse(error, document)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise InvalidRequestBody(Reason=str(error)) from None
     except RecursionError:
         raise InvalidRequestBody(Reason="the objects in it are too deep in each other") from None
+
+
+def _empty() -> InvalidRequestBody:
+    return InvalidRequestBody(Reason="the body is empty, and this operation needs a JSON object")
 
 
 def storable(spec: SpecT) -> SpecT:

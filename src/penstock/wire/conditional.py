@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Final
@@ -59,7 +60,8 @@ def _time(request: Request, name: str) -> int | None:
 
 @lru_cache(maxsize=256)
 def _instant(text: str) -> int:
-    """RFC 1123, or ISO 8601 as some clients send it."""
-    if text[:1].isdigit():
+    """RFC 1123 and its older forms, or ISO 8601 as some clients send it; always UTC."""
+    if text[:4].isdigit():
         return instant(text)
-    return from_datetime(parsedate_to_datetime(text))
+    at = parsedate_to_datetime(text)
+    return from_datetime(at if at.tzinfo else at.replace(tzinfo=UTC))

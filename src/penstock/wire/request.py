@@ -14,6 +14,7 @@ from penstock.domain.refusals import (
     InvalidHeaderValue,
     InvalidQueryParameterValue,
     InvalidUri,
+    OutOfRangeQueryParameterValue,
     RequestBodyTooLarge,
     RequestTimedOut,
 )
@@ -29,6 +30,7 @@ CROWDED: Final = "crowded"
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
+_NUMBER: Final = re.compile(r"[+-]?[0-9]+")
 _HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _PASSED_ON: Final = {"origin", "forwarded", "x-forwarded-for", "via"}
 """Headers of requests that somebody far away may have caused."""
@@ -119,6 +121,20 @@ class Request:
                 QueryParameterName=name, QueryParameterValue=text, Reason="must be true or false"
             )
         return value
+
+    def check_timeout(self) -> None:
+        """Refuse a ``timeout`` that is no number of seconds.
+
+        Beyond 30 it counts as 30, and no answer takes as long: so there is nothing to obey.
+        """
+        text = self.query.get("timeout", "")
+        if not text:
+            return
+        shown = {"QueryParameterName": "timeout", "QueryParameterValue": text[:64]}
+        if _NUMBER.fullmatch(text.strip()) is None:
+            raise InvalidQueryParameterValue(**shown, Reason="must be an integer")
+        if text.strip().startswith("-") or not text.strip("+0 "):
+            raise OutOfRangeQueryParameterValue(**shown, Reason="must be 1 at least")
 
     async def body(self) -> bytes:
         """Read the whole body; refuse it as soon as it is known to be too large."""
