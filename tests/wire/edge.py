@@ -59,6 +59,8 @@ def text_to_sign(method: str, target: str, headers: Mapping[str, str], account: 
 class Edge:
     """An application and the service behind it."""
 
+    account = ACCOUNT
+
     def __init__(self, service: FakeService | None = None, *, emulator: bool = False) -> None:
         self.service = service or FakeService()
         self.is_ready = True
@@ -95,8 +97,8 @@ class Edge:
             sent["content-length"] = str(len(body or b""))
         sent |= {name.lower(): value for name, value in (headers or {}).items()}
         if signed:
-            signature = sign(text_to_sign(method, target, sent, ACCOUNT))
-            sent["authorization"] = f"SharedKey {ACCOUNT}:{signature}"
+            signature = sign(text_to_sign(method, target, sent, self.account))
+            sent["authorization"] = f"SharedKey {self.account}:{signature}"
         return await call(self.app, method, target, sent, body or b"", peer)
 
     async def send_json(
