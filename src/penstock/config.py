@@ -8,16 +8,21 @@ hyphens. `docs/configuration.md` explains each.
 from __future__ import annotations
 
 import difflib
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 ENVIRONMENT_PREFIX: Final = "PENSTOCK_"
+
+BATCH_AUDIENCE: Final = "https://batch.core.windows.net/"
+"""What the tokens are meant for that Azure's SDKs ask for."""
 
 NODE_HOST_SETTINGS: Final = (
     "orphan_after_s",
@@ -27,6 +32,13 @@ NODE_HOST_SETTINGS: Final = (
     "min_free_bytes",
 )
 """The settings that `penstock agent` obeys; the others are the server's."""
+
+_IN_FILE_ONLY: Final = ("accounts", "token_issuers")
+
+Algorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]
+"""Those with a public key: whoever can check a signature cannot make one."""
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
@@ -50,6 +62,57 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     active_job_quota: Quota | None = None
 
 
+Texts = Annotated[tuple[str, ...], Meta(min_length=1)]
+Claims = dict[str, Texts]
+
+
+class TokenIssuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody whose tokens (JWT) are taken over https, like a tenant of Microsoft Entra ID.
+
+    `read` and `write` say who may do what: a token needs one of the values of one of the claims;
+    ``*`` is any value. Who may write may read.
+    """
+
+    issuer: Annotated[str, Meta(min_length=1)]
+    audience: Texts | str = (BATCH_AUDIENCE,)
+    algorithms: Annotated[tuple[Algorithm, ...], Meta(min_length=1)] = ("RS256", "ES256")
+    jwks_file: str = ""
+    jwks_url: str = ""
+    jwks_ca_file: str = ""  # who vouches for the host of jwks_url; empty: those the machine trusts
+    accounts: tuple[str, ...] = ()  # empty: all
+    read: Claims = {}
+    write: Claims = {}
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        return (self.audience,) if isinstance(self.audience, str) else self.audience
+
+    def mistakes(self) -> Iterable[str]:
+        """What is wrong with it beyond the form of its parts."""
+        where = f"token_issuers: {self.issuer}"
+        if bool(self.jwks_file) == bool(self.jwks_url):
+            yield f"{where}: give jwks_file or jwks_url, where its public keys are"
+        if self.jwks_url and not _is_safe(self.jwks_url):
+            yield f"{where}: jwks_url must be https, or http on this machine"
+        if not self.read and not self.write:
+            yield f"{where}: neither read nor write says which claims let whom do what"
+
+
+def _is_safe(url: str) -> bool:
+    """Whether nobody on the way can change what is fetched from there."""
+    scheme, colon, _ = url.partition("://")
+    return bool(colon) and (scheme == "https" or (scheme == "http" and is_near(url)))
+
+
+def is_near(url: str) -> bool:
+    """Whether what it names is on this machine."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    return host in ("localhost", "::1") or re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """All settings of a server. Durations are in seconds, sizes in bytes."""
@@ -63,6 +126,7 @@ class Config:
     ready_file: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     accounts: tuple[Account, ...] = ()
+    token_issuers: tuple[TokenIssuer, ...] = ()
 
     heartbeat_s: Seconds = 2.0  # between two signs of life of a node host
     node_silent_s: Seconds = 30.0  # without one for this long, its nodes count as lost
@@ -106,8 +170,8 @@ class Config:
         }
         for variable, text in _variables(env).items():
             name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-            if name == "accounts":
-                mistakes.append(f"{variable}: accounts are set in the file")
+            if name in _IN_FILE_ONLY:
+                mistakes.append(f"{variable}: {name} are set in the file")
                 continue
             given[name] = (variable, _split(text) if name == "tls_names" else text)
         for name, value in (options or {}).items():
@@ -119,6 +183,8 @@ class Config:
             mistakes.append(
                 "node_silent_s: at least twice heartbeat_s, or nodes are lost by chance"
             )
+        for issuer in config.token_issuers:
+            mistakes.extend(issuer.mistakes())
         if config.max_bodies_bytes < config.max_body_bytes:
             mistakes.append("max_bodies_bytes: at least max_body_bytes, or no body fits")
         if mistakes:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from penstock.wire.operations import OPERATIONS
 from penstock.wire.routing import Operation
-from penstock.wire.versions import NEWEST, VERSIONS
+from penstock.wire.versions.releases import NEWEST, VERSIONS
 from tests.e2e.signing import JSON, rfc1123, signature
 from tests.fuzz.bodies import body
 from tests.fuzz.values import odd, spoiled, text_of, torn

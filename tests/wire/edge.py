@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,7 +16,7 @@ import httpx
 
 from penstock.domain.instants import http_date
 from penstock.wire.app import RestApp, make_app
-from penstock.wire.settings import WireSettings
+from penstock.wire.settings import Issuer, WireSettings
 from tests.wire.fakes import FakeService
 
 ACCOUNT = "devbatchaccount1"
@@ -61,13 +61,20 @@ class Edge:
 
     account = ACCOUNT
 
-    def __init__(self, service: FakeService | None = None, *, emulator: bool = False) -> None:
+    def __init__(
+        self,
+        service: FakeService | None = None,
+        *,
+        emulator: bool = False,
+        issuers: Sequence[Issuer] = (),
+    ) -> None:
         self.service = service or FakeService()
         self.is_ready = True
         numbers = itertools.count(1)
         self.settings = WireSettings(
             accounts={ACCOUNT: [KEY, SECOND_KEY], "another": [KEY]},
             now_us=self.service.now,
+            issuers=issuers,
             emulator=emulator,
             new_guid=lambda: f"00000000-0000-4000-8000-{next(numbers):012}",
         )
@@ -85,7 +92,9 @@ class Edge:
         *,
         version: str | None = VERSION,
         signed: bool = True,
+        account: str | None = None,
         peer: str = "192.0.2.7",
+        scheme: str = "http",
     ) -> httpx.Response:
         """Send one request; `target` goes out as it is, with the api-version added to it."""
         if version is not None:
@@ -97,9 +106,10 @@ class Edge:
             sent["content-length"] = str(len(body or b""))
         sent |= {name.lower(): value for name, value in (headers or {}).items()}
         if signed:
-            signature = sign(text_to_sign(method, target, sent, self.account))
-            sent["authorization"] = f"SharedKey {self.account}:{signature}"
-        return await call(self.app, method, target, sent, body or b"", peer)
+            account = account or self.account
+            signature = sign(text_to_sign(method, target, sent, account))
+            sent["authorization"] = f"SharedKey {account}:{signature}"
+        return await call(self.app, method, target, sent, body or b"", peer, scheme)
 
     async def send_json(
         self, method: str, target: str, body: Any = None, **options: Any
@@ -121,13 +131,14 @@ async def call(
     headers: Mapping[str, str],
     body: bytes,
     peer: str = "192.0.2.7",
+    scheme: str = "http",
 ) -> httpx.Response:
     """Call an ASGI application with exactly this request line."""
     path, _, query = target.partition("?")
     scope = {
         "type": "http",
         "method": method,
-        "scheme": "http",
+        "scheme": scheme,
         "client": (peer, 5),
         "path": path,
         "raw_path": path.encode(),

@@ -149,6 +149,7 @@ class FakeService:
         self.files: dict[str, bytes] = {}
         self.directories: set[str] = set()
         self.given: list[FakeFile] = []
+        self.tokens: dict[str, JobRecord] = {}
         self.node_away = False
         self.cut_after: int | None = None
         self._last_no = 0
@@ -164,6 +165,11 @@ class FakeService:
     async def _keep(self, *changes: c.Change) -> None:
         self.now_us += SECOND_US
         await self.memory.commit(changes, self.memory.revision, self._last_no + 1)
+
+    # --- tokens of tasks
+
+    def job_of_token(self, token: str) -> JobRecord | None:
+        return self.tokens.get(token)
 
     # --- pools
 

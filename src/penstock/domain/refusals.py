@@ -146,6 +146,11 @@ class AuthenticationFailed(_Forbidden):
     )
 
 
+class InsufficientAccountPermissions(_Forbidden):
+    code = "InsufficientAccountPermissions"
+    message = "The one who sent the request has no permission to carry out the operation."
+
+
 class ClockIsFixed(_Forbidden):
     code = "ClockIsFixed"
     message = "The clock of this service cannot be advanced: only that of `penstock up` can."

@@ -21,6 +21,7 @@ from penstock.domain.sizes import size_of
 from penstock.domain.specs.common import NameValue, stored_spec
 from penstock.domain.specs.task import TaskSpec
 from penstock.engine.hindrances import hindrance_on
+from penstock.engine.task_tokens import token_environment
 from penstock.engine.turn import Turn
 from penstock.messages import Gang, RunTask
 
@@ -41,7 +42,8 @@ def task_order(turn: Turn, task: TaskRecord, spec: bytes) -> RunTask:
         job_id=job.id,
         task_id=task.id,
         command_line=wanted.command_line,
-        environment=_environment(job, wanted.environment_settings),
+        environment=_environment(job, wanted.environment_settings)
+        | token_environment(turn, task, wanted),
         resource_files=tuple(files),
         output_files=tuple(wanted.output_files or ()),
         wall_clock_us=_limit_us(limit),

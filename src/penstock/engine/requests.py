@@ -27,6 +27,7 @@ from penstock.domain.specs.task import TaskSpec
 from penstock.engine import jobs, node_work, pools, preemption, quotas, resizes, schedules, tasks
 from penstock.engine.loop import Loop
 from penstock.engine.settings import EngineSettings
+from penstock.engine.task_tokens import job_of_token
 from penstock.engine.turn import Turn
 from penstock.engine.why import why, why_job
 from penstock.scheduler.reasons import Reason, Summary
@@ -295,6 +296,10 @@ class Requests(Loop):
     async def why_job(self, account: str, job_id: str, most: int) -> Summary:
         """See `Service`."""
         return await self._wait_for(lambda t: why_job(t, account, job_id, most))
+
+    def job_of_token(self, token: str) -> JobRecord | None:
+        """See `Service`."""
+        return job_of_token(self._state, self.settings.token_secret, token)
 
     async def _do(self, decide: Callable[[Turn], T]) -> T:
         answer: T = await self._submit(decide)

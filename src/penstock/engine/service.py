@@ -205,6 +205,9 @@ class Service(Protocol):
     async def why_job(self, account: str, job_id: str, most: int) -> Summary:
         """Say why those tasks of a job wait that have waited for longest, up to so many."""
 
+    def job_of_token(self, token: str) -> JobRecord | None:
+        """The job of the task that runs and was given this token; None where there is none."""
+
     async def ask_file(
         self,
         node: NodeRecord,

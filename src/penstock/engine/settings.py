@@ -41,6 +41,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     return_us: int = 60 * SECOND_US  # how long a preempted node is away
     containers_as_processes: bool = False  # else a task with container settings fails
     storage_accounts: frozenset[str] = frozenset()  # Batch accounts with linked storage
+    token_secret: bytes = b""  # what tokens of tasks are signed with; empty: there are none
     account_url: Callable[[str], str] = "http://{}.localhost".format
     container_url: Callable[[str, str], str | None] = lambda _account, _container: None
     """Account and container of its linked storage: a URL with a SAS to read and list it. None

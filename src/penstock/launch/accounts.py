@@ -11,16 +11,22 @@ from typing import Final
 import msgspec
 
 from penstock.config import Account
-from penstock.domain.development import DEVELOPMENT_KEY, DEVELOPMENT_NAME
+from penstock.domain.development import (
+    DEVELOPMENT_KEY,
+    DEVELOPMENT_NAME,
+    DEVELOPMENT_SECOND_KEY,
+)
 from penstock.launch.exits import CannotStart, Exit
 from penstock.launch.files import secret
 
 _SHORTEST_KEY: Final = 16  # bytes
+_PUBLISHED: Final = {base64.b64decode(key) for key in (DEVELOPMENT_KEY, DEVELOPMENT_SECOND_KEY)}
 
 
 def development(storage: str) -> Account:
     """The account of `penstock up`."""
-    return Account(name=DEVELOPMENT_NAME, keys=(DEVELOPMENT_KEY,), storage=storage)
+    keys = (DEVELOPMENT_KEY, DEVELOPMENT_SECOND_KEY)
+    return Account(name=DEVELOPMENT_NAME, keys=keys, storage=storage)
 
 
 def of_service(configured: tuple[Account, ...], storage: str, kept: Path) -> tuple[Account, ...]:
@@ -53,10 +59,10 @@ def _check_key(name: str, key: str) -> None:
         decoded = base64.b64decode(key, validate=True)
     except binascii.Error:
         raise CannotStart(Exit.USAGE, f"account {name}: a key is not base64") from None
-    if decoded == base64.b64decode(DEVELOPMENT_KEY):
+    if decoded in _PUBLISHED:
         raise CannotStart(
             Exit.USAGE,
-            f"account {name}: this key is the published development key, which everybody knows; "
+            f"account {name}: this key is a published development key, which everybody knows; "
             "`penstock serve` takes only a key of your own (`openssl rand -base64 64`)",
         )
     if len(decoded) < _SHORTEST_KEY:

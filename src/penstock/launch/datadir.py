@@ -78,6 +78,11 @@ class Layout:
         return self.root / "agent.token"
 
     @property
+    def task_token(self) -> Path:
+        """File with the secret that the tokens of tasks are signed with."""
+        return self.root / "task-token.secret"
+
+    @property
     def endpoint(self) -> Path:
         """File with the present address of the server, for node hosts on this machine."""
         return self.root / "endpoint"
@@ -111,7 +116,13 @@ class Layout:
     def kept(self) -> tuple[Path, ...]:
         """Files without which a database in another place would be another server's."""
         tls = (self.tls / name for name in TLS_FILES)
-        own = (self.identity, self.agent_token, self.generated_account, self.azurite_port)
+        own = (
+            self.identity,
+            self.agent_token,
+            self.task_token,
+            self.generated_account,
+            self.azurite_port,
+        )
         return (*own, *tls)
 
 
@@ -158,6 +169,10 @@ class DataDir(Layout):
     def token(self) -> str:
         """The token of the node hosts, made at first use."""
         return secret(self.agent_token, secrets.token_urlsafe(32).encode()).decode()
+
+    def task_token_secret(self) -> bytes:
+        """What the tokens of tasks are signed with, made at first use."""
+        return secret(self.task_token, secrets.token_urlsafe(32).encode())
 
     def _say_holder(self, holder: Holder) -> None:
         assert self._lock is not None

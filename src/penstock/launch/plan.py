@@ -8,6 +8,7 @@ from penstock.config import Account, Config
 from penstock.launch.datadir import DataDir
 from penstock.launch.listeners import Listeners
 from penstock.launch.tls import TlsFiles
+from penstock.wire.settings import Issuer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,3 +22,4 @@ class Plan:
     accounts: tuple[Account, ...]  # at least one; `storage` is a connection string or empty
     agent_token: str
     emulator: bool  # `penstock up`, for one user on one machine
+    issuers: tuple[Issuer, ...] = ()

@@ -20,6 +20,7 @@ from penstock.launch import accounts, listeners, tls
 from penstock.launch.children import node_host, retire
 from penstock.launch.datadir import DataDir, DataDirInUse
 from penstock.launch.exits import CannotStart, Exit
+from penstock.launch.issuers import issuers_of
 from penstock.launch.plan import Plan
 from penstock.launch.ready import Ready
 from penstock.launch.signals import StopSignals
@@ -100,6 +101,7 @@ class _Start:
         self, users: tuple[Account, ...], storage: Storage, announce: Announce, *, emulator: bool
     ) -> None:
         """Run the event loop until a signal comes."""
+        issuers = issuers_of(self.config.token_issuers, users)
         names = tls.names_for(
             (self.config.host, *self.config.tls_names, *(f"{it.name}.localhost" for it in users))
         )
@@ -109,6 +111,7 @@ class _Start:
             listeners=self.listeners,
             tls=tls.ensure(self.data.tls, names, tls.utc_now()),
             accounts=users,
+            issuers=issuers,
             agent_token=self.token,
             emulator=emulator,
         )

@@ -3,7 +3,7 @@
 The REST part is called directly and not through a framework's layers, for thousands of small
 requests a second go through it. Other routes (the link to node hosts, web pages) are Starlette's.
 
-What is checked first, when several things are wrong: the URL, the signature, the api-version,
+What is checked first, when several things are wrong: the URL, the credential, the api-version,
 the path, the verb, query and headers, the body, and last the state of things.
 """
 
@@ -21,7 +21,7 @@ from penstock.domain.refusals import InvalidUri, Refusal, ServerBusy
 from penstock.domain.unreadable import Unreadable
 from penstock.engine.service import Service
 from penstock.wire.answers import JSON_TYPE, Answer, Stream, encoded, refused
-from penstock.wire.auth import SharedKeys
+from penstock.wire.auth import Caller, Door
 from penstock.wire.operations import OPERATIONS
 from penstock.wire.request import ClientGone, Message, Receive, Request, segments
 from penstock.wire.room import Room
@@ -79,7 +79,7 @@ class RestApp:
         self._ready = ready
         self._room = Room(settings.bodies_limit)
         self._lists = asyncio.Semaphore(settings.lists_at_once)
-        self._keys = SharedKeys(settings.accounts)
+        self.door = Door(settings, service)
         self._router = Router(OPERATIONS)
         self._extra_routes = tuple(extra_routes)
         self._extra = Starlette(routes=list(extra_routes))
@@ -146,18 +146,18 @@ class RestApp:
         path, query, limit = request.raw_path, request.query_text, self._settings.url_limit
         if len(path) + len(query) > limit:
             raise InvalidUri(Reason=f"the URL has more than {limit} characters")
-        request.account = self._unsigned(request) or self._keys.authenticate(
-            request.method, path, query, request.headers, self._settings.now_us()
-        )
+        caller = self._unsigned(request) or await self.door.caller(request)
+        request.account = caller.account
         parts = self._below_account(request, segments(path))
+        caller.check(request.method, parts)
         request.version = self._version(request, parts)
         operation, request.ids = self._router.find(request.method, parts, request.version)
         if not operation.extension:
             request.check_timeout()
         return await carry_out(operation, request)
 
-    def _unsigned(self, request: Request) -> str | None:
-        """The account of a request that needs no signature, else None."""
+    def _unsigned(self, request: Request) -> Caller | None:
+        """Who sent a request that needs no signature, else None."""
         settings = self._settings
         if "authorization" in request.headers or not settings.emulator or not request.is_from_home:
             return None
@@ -166,7 +166,9 @@ class RestApp:
         if parts[0].lower() == account.lower():
             parts = parts[1:]
         operation = self._router.extension(request.method, parts)
-        return account if operation is not None and operation.unsigned_at_home else None
+        if operation is None or not operation.unsigned_at_home:
+            return None
+        return Caller(account)
 
     def _version(self, request: Request, parts: Sequence[str]) -> str:
         text = request.query.get("api-version")

@@ -1,203 +1,142 @@
-"""SharedKey: who sent this request, and is it what they signed?
+"""Who sent a request, and what they may do.
 
-All clients sign the same parts but not quite the same text. They differ in how the path is
-quoted (as sent, quoted anew, ``%2F`` as ``/``), in whether the account segment of a local
-endpoint is part of it, in the case of query names, and in the length of an empty body. So the
-text is built in the variant that most clients use, and in the others only when that fails.
+Three kinds of credential are taken: the signature of an account's key, which may do everything;
+the token of an issuer that the settings name, which may read or also write; and the token that a
+task was given, which may do what it likes to its own job. Tokens are good for whoever has them,
+so they are taken only where nobody else can see them.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
-from itertools import product
-from typing import Final
-from urllib.parse import parse_qsl, quote, unquote
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from penstock.domain.instants import MINUTE_US, from_datetime
+from penstock.domain.records import key_of
 from penstock.domain.refusals import (
     AuthenticationFailed,
+    InsufficientAccountPermissions,
     InvalidAuthenticationInfo,
-    InvalidUri,
     MissingRequiredHeader,
 )
+from penstock.domain.task_tokens import is_task_token
+from penstock.engine.service import Service
+from penstock.wire.request import Request, segments
+from penstock.wire.settings import WireSettings
+from penstock.wire.shared_keys import SharedKeys
 
-CLOCK_SKEW_US: Final = 15 * MINUTE_US
-"""How far the time of a request may be off."""
+if TYPE_CHECKING:
+    from penstock.wire.issuers import Issuers
 
-MOST_QUERY_FIELDS: Final = 64
-
-_SIGNED: Final = (
-    "content-encoding",
-    "content-language",
-    "content-length",
-    "content-md5",
-    "content-type",
-    "date",
-    "if-modified-since",
-    "if-match",
-    "if-none-match",
-    "if-unmodified-since",
-    "range",
-)
-_LENGTH_AT: Final = _SIGNED.index("content-length")
-_TYPE_AT: Final = _SIGNED.index("content-type")
+READING: Final = frozenset({"GET", "HEAD"})
+"""Every other verb is taken to write."""
 
 
-class SharedKeys:
-    """The keys of all accounts."""
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request. `job_id` is the only job that they may touch; None: no such bound."""
 
-    def __init__(self, accounts: Mapping[str, Sequence[str]]) -> None:
-        """Raises ValueError when a key is not base64."""
-        self._accounts = {
-            name.lower(): (name, [base64.b64decode(key, validate=True) for key in keys])
-            for name, keys in accounts.items()
-        }
+    account: str
+    may_write: bool = True
+    job_id: str | None = None
 
-    def authenticate(
-        self, method: str, path: str, query: str, headers: Mapping[str, str], now_us: int
-    ) -> str:
-        """Give the account that signed this request, or refuse it.
+    def check(self, method: str, parts: Sequence[str]) -> None:
+        """Refuse what they may not do; `parts` is the path below the account."""
+        if not self.may_write and method not in READING:
+            raise InsufficientAccountPermissions(Reason="the token may read, and not write")
+        if self.job_id is not None and not _is_within(parts, self.job_id):
+            raise InsufficientAccountPermissions(
+                Reason=f"the token of a task is good for its job {self.job_id} only"
+            )
 
-        `path` and `query` are as on the request line, header names are lower case.
-        """
-        name, signature = _credential(headers)
-        _check_time(headers, now_us)
-        known = self._accounts.get(name.lower())
-        if known is None:
-            raise _failed("The account of the Authorization header is not known here.")
-        account, keys = known
-        for text in signed_texts(method, name, path, query, headers):
-            for key in keys:
-                expected = hmac.digest(key, text, hashlib.sha256)
-                if hmac.compare_digest(expected, signature):
-                    return account
-        raise _failed("The signature does not match the request and any key of the account.")
+
+def _is_within(parts: Sequence[str], job_id: str) -> bool:
+    return len(parts) > 1 and parts[0].lower() == "jobs" and key_of(parts[1]) == key_of(job_id)
+
+
+class Door:
+    """Lets those in who can show that they belong to an account."""
+
+    def __init__(self, settings: WireSettings, service: Service) -> None:
+        """Raises ValueError when an account's key is not base64."""
+        self.keys = SharedKeys(settings.accounts)
+        self._names = {name.lower(): name for name in settings.accounts}
+        self._issuers = _issuers(settings)
+        self._settings = settings
+        self._service = service
+
+    async def caller(self, request: Request) -> Caller:
+        """Say who sent a request, or refuse it."""
+        scheme, credential = _credential(request)
+        now_us = self._settings.now_us()
+        if scheme == "sharedkey":
+            account = self.keys.authenticate(
+                request.method,
+                request.raw_path,
+                request.query_text,
+                request.headers,
+                credential,
+                now_us,
+            )
+            return Caller(account)
+        if scheme != "bearer":
+            raise _malformed("the scheme must be SharedKey or Bearer")
+        if not credential:
+            raise _malformed("the form is: Bearer token")
+        if is_task_token(credential):
+            return self._task(request, credential)
+        if request.scheme != "https":
+            raise _failed("Tokens are taken over https only.")
+        if self._issuers is None:
+            raise _failed("No issuer of tokens is known here; sign with an account key.")
+        grant = await self._issuers.grant(credential, now_us)
+        account = self._account(request)
+        return Caller(account, may_write=grant.may_write(account))
+
+    def _task(self, request: Request, token: str) -> Caller:
+        """The job of a task that runs. On its own machine nobody listens to plain http."""
+        if request.scheme != "https" and not request.is_from_home:
+            raise _failed("The token of a task is taken over https, or from the server's machine.")
+        job = self._service.job_of_token(token)
+        if job is None:
+            raise _failed("The token is none of a task that runs.")
+        return Caller(job.account, job_id=job.id)
+
+    def _account(self, request: Request) -> str:
+        """The account that a token is used for, for it names none: by host, by path, or the one."""
+        host = request.headers.get("host", "").partition(".")[0].lower()
+        first = segments(request.raw_path)[0].lower()
+        named = self._names.get(host) or self._names.get(first)
+        if named is not None:
+            return named
+        if len(self._names) > 1:
+            raise _failed(
+                "The request names no account: put its name first in the host or in the path."
+            )
+        return next(iter(self._names.values()))
+
+
+def _issuers(settings: WireSettings) -> Issuers | None:
+    """Those of the settings. What reads tokens takes a while to load, and most need it not."""
+    if not settings.issuers:
+        return None
+    from penstock.wire.issuers import Issuers
+
+    return Issuers(settings.issuers)
+
+
+def _credential(request: Request) -> tuple[str, str]:
+    """The scheme, in lower case, and what follows it."""
+    authorization = request.headers.get("authorization", "").strip()
+    if not authorization:
+        raise MissingRequiredHeader(HeaderName="Authorization")
+    scheme, _, credential = authorization.partition(" ")
+    return scheme.lower(), credential.strip()
+
+
+def _malformed(reason: str) -> InvalidAuthenticationInfo:
+    return InvalidAuthenticationInfo(HeaderName="Authorization", Reason=reason)
 
 
 def _failed(detail: str) -> AuthenticationFailed:
     return AuthenticationFailed(AuthenticationErrorDetail=detail)
-
-
-def _credential(headers: Mapping[str, str]) -> tuple[str, bytes]:
-    """Split ``SharedKey account:signature``."""
-    authorization = headers.get("authorization", "").strip()
-    if not authorization:
-        raise MissingRequiredHeader(HeaderName="Authorization")
-    scheme, _, rest = authorization.partition(" ")
-    if scheme.lower() == "bearer":
-        raise _failed("Tokens are not accepted here; sign the request with an account key.")
-    name, colon, signature = rest.strip().partition(":")
-    if scheme.lower() != "sharedkey" or not name or not colon:
-        raise InvalidAuthenticationInfo(
-            HeaderName="Authorization", Reason="the form is: SharedKey account:signature"
-        )
-    try:
-        return name, base64.b64decode(signature, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidAuthenticationInfo(
-            HeaderName="Authorization", Reason="the signature is not base64"
-        ) from None
-
-
-@lru_cache(maxsize=1024)
-def _date_us(text: str) -> int:
-    """Read RFC 1123. Raises ValueError."""
-    at = parsedate_to_datetime(text)
-    return from_datetime(at if at.tzinfo else at.replace(tzinfo=UTC))
-
-
-def _check_time(headers: Mapping[str, str], now_us: int) -> None:
-    text = headers.get("ocp-date") or headers.get("date")
-    if not text:
-        raise _failed("The request has neither an ocp-date nor a Date header.")
-    try:
-        at_us = _date_us(text)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        raise _failed(f"The date {text[:64]!r} of the request cannot be read.") from None
-    if abs(at_us - now_us) > CLOCK_SKEW_US:
-        raise _failed("The date of the request is more than 15 minutes off the server's clock.")
-
-
-def signed_texts(
-    method: str, account: str, path: str, query: str, headers: Mapping[str, str]
-) -> Iterator[bytes]:
-    """Every text that a client may have signed for this request, the usual one first."""
-    seen = set()
-    choices = product(
-        _resources(query),
-        _paths(account, path),
-        _heads(method, headers),
-    )
-    for resource, signed_path, head in choices:
-        text = f"{head}/{account}{signed_path}{resource}"
-        if text not in seen:
-            seen.add(text)
-            yield text.encode()
-
-
-def _heads(method: str, headers: Mapping[str, str]) -> list[str]:
-    """Verb and headers, for each length and type that may stand for an empty body."""
-    values = [headers.get(name, "").strip() for name in _SIGNED]
-    ocp = "".join(
-        f"{name}:{headers[name].strip()}\n"
-        for name in sorted(name for name in headers if name.startswith("ocp-"))
-    )
-    sent = values[_LENGTH_AT]
-    usual = sent or ("" if method in ("GET", "HEAD") else "0")
-    lengths = [usual] if usual not in ("", "0") else [usual, "0" if usual == "" else ""]
-    types = [values[_TYPE_AT]]
-    if lengths[1:] and types[0]:
-        types.append("")  # a transport added the type after the client had signed
-    heads = []
-    for kind, length in product(types, lengths):
-        values[_LENGTH_AT], values[_TYPE_AT] = length, kind
-        heads.append("\n".join((method, *values)) + "\n" + ocp)
-    return heads
-
-
-def _paths(account: str, path: str) -> list[str]:
-    """The path as sent, quoted anew, with slashes for ``%2F``; each without the account too."""
-    again = "/".join(quote(unquote(part), safe="") for part in path.split("/"))
-    slashes = path
-    for code, char in (("%2F", "/"), ("%2f", "/"), ("%5C", "/"), ("%5c", "/")):
-        slashes = slashes.replace(code, char)
-    paths = [path, again, slashes]
-    start = f"/{account.lower()}/"
-    if path.lower().startswith(start):
-        paths += [each[len(start) - 1 :] for each in paths]
-    return paths
-
-
-def _resources(query: str) -> list[str]:
-    """The query part of the resource, as the SDKs write it and as the documentation says."""
-    if not query:
-        return [""]
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_QUERY_FIELDS)
-    except ValueError:
-        raise InvalidUri(Reason=f"more than {MOST_QUERY_FIELDS} query parameters") from None
-    first: dict[str, str] = {}
-    lower: dict[str, list[str]] = {}
-    for name, value in pairs:
-        if value:
-            first.setdefault(name, value)
-        lower.setdefault(name.lower(), []).append(value)
-    joined = {name: ",".join(sorted(values)) for name, values in lower.items()}
-    firsts = {name: next(filter(None, values), "") for name, values in lower.items()}
-    return [
-        _lines(first),
-        _lines({name: value for name, value in firsts.items() if value}),
-        _lines(joined),
-        _lines(dict(reversed(pairs))),
-    ]
-
-
-def _lines(values: Mapping[str, str]) -> str:
-    return "".join(f"\n{name}:{values[name]}" for name in sorted(values))

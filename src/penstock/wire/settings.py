@@ -5,11 +5,39 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 MIB = 1024 * 1024
 
 Ready = Callable[[], Awaitable[bool]]
 """Says whether a write would succeed now."""
+
+
+class Keys(Protocol):
+    """The public keys of an issuer of tokens."""
+
+    async def key(self, name: str | None, algorithm: str) -> object | None:
+        """The key of this name that serves the algorithm; without a name the only one that does.
+
+        None where there is no such key. Raises ServerBusy when the keys cannot be had.
+        """
+
+
+Claims = Mapping[str, frozenset[str]]
+"""By the name of a claim, the values of which one is enough; ``*`` is any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer:
+    """Somebody whose tokens are taken. `accounts` are lower case; without any it is all."""
+
+    name: str  # as in the claim `iss`
+    audiences: frozenset[str]  # without a slash at the end
+    algorithms: frozenset[str]
+    accounts: frozenset[str]
+    read: Claims
+    write: Claims  # who may write may read
+    keys: Keys
 
 
 def _guid() -> str:
@@ -26,6 +54,7 @@ class WireSettings:
 
     accounts: Mapping[str, Sequence[str]]
     now_us: Callable[[], int]
+    issuers: Sequence[Issuer] = ()
     emulator: bool = False  # `penstock up`: the clock moves, and asks for no signature at home
     new_guid: Callable[[], str] = _guid
     body_limit: int = MIB

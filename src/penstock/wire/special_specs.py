@@ -84,10 +84,10 @@ def _manager(task: JobManagerTask, name: str) -> JobManagerTask:
         required_slots=task.required_slots or 1,
         kill_job_on_completion=task.kill_job_on_completion is not False,
         run_exclusive=task.run_exclusive is not False,
+        allow_low_priority_node=task.allow_low_priority_node is not False,
         authentication_token_settings=token_settings(
             task.authentication_token_settings, f"{name}.authenticationTokenSettings"
         ),
-        allow_low_priority_node=task.allow_low_priority_node is not False,
     )
 
 

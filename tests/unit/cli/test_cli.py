@@ -15,7 +15,7 @@ from penstock.cli.lengths import length
 from penstock.cli.place import Wanted, find
 from penstock.cli.signing import authorization
 from penstock.domain.development import DEVELOPMENT_ENDPOINT, DEVELOPMENT_NAME
-from penstock.wire.auth import SharedKeys
+from penstock.wire.shared_keys import SharedKeys
 from tests.wire.edge import ACCOUNT, KEY
 from tests.wire.fakes import NOON_US
 
@@ -115,8 +115,9 @@ def test_what_is_signed_here_is_accepted_there(method: str, target: str) -> None
     signed = authorization(ACCOUNT, base64.b64decode(KEY), method, target, headers)
     path, _, query = target.partition("?")
     keys = SharedKeys({ACCOUNT: [KEY]})
-    sent = {**headers, "authorization": signed}
-    assert keys.authenticate(method, path, query, sent, NOON_US) == ACCOUNT
+    scheme, _, credential = signed.partition(" ")
+    assert scheme == "SharedKey"
+    assert keys.authenticate(method, path, query, headers, credential, NOON_US) == ACCOUNT
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.config import Account
-from penstock.domain.development import DEVELOPMENT_KEY
+from penstock.domain.development import DEVELOPMENT_KEY, DEVELOPMENT_SECOND_KEY
 from penstock.launch import accounts
 from penstock.launch.exits import CannotStart
 
@@ -20,14 +20,16 @@ def test_the_development_account_is_fixed() -> None:
     assert account.name == "devbatchaccount1"
     assert account.keys == (
         "UGVuc3RvY2sgZGV2ZWxvcG1lbnQga2V5OiBwdWJsaXNoZWQsIHNvIGl0IHByb3RlY3RzIG5vdGhpbmcuLi4uLg==",
+        "UGVuc3RvY2sgc2Vjb25kIGRldmVsb3BtZW50IGtleTogcHVibGlzaGVkLCBwcm90ZWN0cyBub3RoaW5nLi4uLg==",
     )
-    assert len(base64.b64decode(account.keys[0], validate=True)) == 64
+    assert [len(base64.b64decode(key, validate=True)) for key in account.keys] == [64, 64]
 
 
 @pytest.mark.parametrize(
     ("key", "reason"),
     [
         (DEVELOPMENT_KEY, "published development key"),
+        (DEVELOPMENT_SECOND_KEY, "published development key"),
         ("not base64!", "not base64"),
         ("QUJD", "fewer than 16 bytes"),
     ],

@@ -1,204 +1,142 @@
-"""SharedKey: every way in which a real client signs, and every way to be refused."""
+"""Who is let in, and what they may do then."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
 
+import httpx
 import pytest
 
-from penstock.domain.instants import MINUTE_US, http_date
-from penstock.domain.refusals import (
-    AuthenticationFailed,
-    InvalidAuthenticationInfo,
-    InvalidUri,
-    MissingRequiredHeader,
-    Refusal,
-)
-from penstock.wire.auth import SharedKeys
-from tests.wire.edge import ACCOUNT, KEY, SECOND_KEY, sign, text_to_sign
+from penstock.domain.records import JobRecord
+from penstock.wire.auth import Caller
+from tests.wire.edge import ACCOUNT, Edge
 
-NOW_US = 1_704_110_400_000_000
-DATE = {"ocp-date": http_date(NOW_US)}
-KEYS = SharedKeys({ACCOUNT: [KEY, SECOND_KEY]})
+TOKEN = "penstock-task.1.2.3.abc"
+JOB = {"id": "Job-1", "poolInfo": {"poolId": "p"}}
 
 
-def check(method: str, target: str, headers: Mapping[str, str], text: str, key: str = KEY) -> str:
-    """Authenticate a request whose client signed `text`."""
-    path, _, query = target.partition("?")
-    signed = {**headers, "authorization": f"SharedKey {ACCOUNT}:{sign(text, key)}"}
-    return KEYS.authenticate(method, path, query, signed, NOW_US)
+def code(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
 
 
-def usual(method: str, target: str, headers: Mapping[str, str]) -> str:
-    return text_to_sign(method, target, headers, ACCOUNT)
+def values(answer: httpx.Response) -> dict[str, str]:
+    return {item["key"]: item["value"] for item in answer.json()["values"]}
 
 
-@pytest.mark.parametrize("key", [KEY, SECOND_KEY])
 @pytest.mark.parametrize(
-    ("method", "target", "headers"),
+    ("header", "expected"),
     [
-        ("GET", "/pools?api-version=2025-06-01&timeOut=30", {}),
-        ("HEAD", "/pools/p?api-version=2025-06-01", {}),
-        ("POST", "/pools?api-version=1", {"content-length": "7", "content-type": "text/json"}),
-        ("GET", "/jobs/j/tasks/t/files/a%2Fb?api-version=1", {"ocp-range": "bytes=0-4"}),
-        ("PATCH", "/jobs/j?api-version=1", {"if-match": '"0x8D"', "content-length": "2"}),
-        ("GET", "/jobs?$filter=id%20eq%20%27a%27&$select=id,state", {}),
+        (None, (400, "MissingRequiredHeader")),
+        (" ", (400, "MissingRequiredHeader")),
+        ("SharedKey", (400, "InvalidAuthenticationInfo")),
+        ("SharedKey name", (400, "InvalidAuthenticationInfo")),
+        ("Basic dTpw", (400, "InvalidAuthenticationInfo")),
+        ("Bearer", (400, "InvalidAuthenticationInfo")),
+        ("Bearer abc", (403, "AuthenticationFailed")),
+        (f"Bearer {TOKEN}", (403, "AuthenticationFailed")),
+        (f"SharedKey {ACCOUNT}:c2ln", (403, "AuthenticationFailed")),
     ],
 )
-def test_what_the_newest_sdk_signs(
-    key: str, method: str, target: str, headers: Mapping[str, str]
+def test_a_credential_that_is_none(header: str | None, expected: tuple[int, str]) -> None:
+    headers = {} if header is None else {"authorization": header}
+
+    answer = Edge().ask("GET", "/pools", signed=False, headers=headers)
+
+    assert code(answer) == expected
+    said = values(answer)
+    if expected[0] == 403:
+        assert said["AuthenticationErrorDetail"]
+    else:
+        assert said["HeaderName"] == "Authorization"
+
+
+def with_job(edge: Edge) -> JobRecord:
+    """Have a job whose task runs and has `TOKEN`, and another job."""
+    for job in (JOB, {**JOB, "id": "other"}):
+        assert edge.ask("POST", "/jobs", job).status_code == 201
+    found = asyncio.run(edge.service.store.job(ACCOUNT, "Job-1"))
+    assert found is not None
+    edge.service.tokens[TOKEN] = found
+    return found
+
+
+def bearer(edge: Edge, method: str, target: str, **options: object) -> httpx.Response:
+    given: dict[str, object] = {"peer": "127.0.0.1", "signed": False, **options}
+    headers = {"authorization": f"Bearer {TOKEN}", **given.pop("headers", {})}  # type: ignore[dict-item]
+    return edge.ask(method, target, headers=headers, **given)
+
+
+def test_the_token_of_a_task_is_good_for_its_job() -> None:
+    edge = Edge()
+    with_job(edge)
+
+    assert bearer(edge, "GET", "/jobs/Job-1").json()["id"] == "Job-1"
+    assert bearer(edge, "GET", "/jobs/job-1").status_code == 200
+    assert bearer(edge, "GET", f"/{ACCOUNT}/jobs/Job-1/tasks").status_code == 200
+    added = bearer(edge, "POST", "/jobs/Job-1/tasks", body={"id": "t", "commandLine": "true"})
+    assert added.status_code == 201
+    assert bearer(edge, "GET", "/jobs/Job-1/tasks/t").json()["id"] == "t"
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/jobs"),
+        ("POST", "/jobs"),
+        ("GET", "/jobs/other"),
+        ("GET", "/jobs/missing"),
+        ("POST", "/jobs/other/tasks"),
+        ("GET", "/jobs/other/../Job-1"),
+        ("DELETE", "/jobs/other"),
+        ("GET", "/pools"),
+        ("GET", "/pools/Job-1"),
+        ("GET", "/jobschedules/Job-1"),
+        ("GET", "/events"),
+        ("GET", "/clock"),
+        ("GET", "/another/jobs/Job-1"),
+        ("GET", "/"),
+    ],
+)
+def test_and_for_nothing_else(method: str, target: str) -> None:
+    edge = Edge()
+    with_job(edge)
+
+    answer = bearer(edge, method, target)
+
+    assert code(answer) == (403, "InsufficientAccountPermissions")
+    assert "Job-1" in values(answer)["Reason"]
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ({"scheme": "https", "peer": "192.0.2.7"}, 200),
+        ({"peer": "192.0.2.7"}, 403),
+        ({"headers": {"x-forwarded-for": "192.0.2.7"}}, 403),
+        ({"headers": {"origin": "https://web.example"}}, 403),
+        ({"headers": {"x-forwarded-for": "192.0.2.7"}, "scheme": "https"}, 200),
+    ],
+)
+def test_on_plain_http_it_is_taken_from_this_machine_only(
+    options: dict[str, object], status: int
 ) -> None:
-    sent = {**DATE, **headers}
+    edge = Edge()
+    with_job(edge)
 
-    assert check(method, target, sent, usual(method, target, sent), key) == ACCOUNT
-
-
-VARIANTS: dict[str, tuple[str, str, Mapping[str, str], Callable[[str], str]]] = {
-    "zero is signed for a body that is not there": (
-        "DELETE", "/jobs/j?v=1", {}, lambda text: text.replace("DELETE\n\n\n\n", "DELETE\n\n\n0\n"),
-    ),
-    "nothing is signed where a zero is sent": (
-        "POST", "/jobs/j/enable?v=1", {"content-length": "0"},
-        lambda text: text.replace("\n0\n", "\n\n"),
-    ),
-    "zero is signed for HEAD": (
-        "HEAD", "/pools/p?v=1", {}, lambda text: text.replace("HEAD\n\n\n\n", "HEAD\n\n\n0\n"),
-    ),
-    "a transport adds a content type": (
-        "POST", "/jobs/j/enable?v=1",
-        {"content-length": "0", "content-type": "application/octet-stream"},
-        lambda text: text.replace("application/octet-stream", ""),
-    ),
-    "names of the query in lower case": (
-        "GET", "/pools?api-version=1&timeOut=3", {},
-        lambda text: text.replace("timeOut", "timeout"),
-    ),
-    "an empty value is signed": (
-        "GET", "/pools?a=&b=1", {}, lambda text: text.replace("\nb:1", "\na:\nb:1"),
-    ),
-    "slashes for the codes in the path": (
-        "GET", "/jobs/j/tasks/t/files/wd%2Fa%5Cb?v=1", {},
-        lambda text: text.replace("wd%2Fa%5Cb", "wd/a/b"),
-    ),
-    "the path quoted whole, sent in part": (
-        "GET", "/jobs/j/tasks/t/files/a%2Bb&c.txt?v=1", {},
-        lambda text: text.replace("a%2Bb&c.txt", "a%2Bb%26c.txt"),
-    ),
-    "the account segment of a local endpoint left out": (
-        "GET", f"/{ACCOUNT}/pools?v=1", {},
-        lambda text: text.replace(f"/{ACCOUNT}/{ACCOUNT}/", f"/{ACCOUNT}/"),
-    ),
-    "the account segment signed as sent": ("GET", f"/{ACCOUNT}/pools?v=1", {}, lambda text: text),
-    "repeated values joined": (
-        "GET", "/pools?a=2&a=1", {}, lambda text: text.replace("\na:2", "\na:1,2"),
-    ),
-}  # fmt: skip
+    assert bearer(edge, "GET", "/jobs/Job-1", **options).status_code == status
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_what_other_clients_sign(name: str) -> None:
-    method, target, headers, change = VARIANTS[name]
-    sent = {**DATE, **headers}
-    text = change(usual(method, target, sent))
+def test_it_ends_with_its_task() -> None:
+    edge = Edge()
+    with_job(edge)
+    edge.service.tokens.clear()
 
-    assert check(method, target, sent, text) == ACCOUNT
+    answer = bearer(edge, "GET", "/jobs/Job-1")
 
-
-def test_the_date_header_serves_where_there_is_no_other() -> None:
-    sent = {"date": http_date(NOW_US)}
-
-    assert check("GET", "/pools?v=1", sent, usual("GET", "/pools?v=1", sent)) == ACCOUNT
+    assert code(answer) == (403, "AuthenticationFailed")
+    assert "task that runs" in values(answer)["AuthenticationErrorDetail"]
 
 
-def test_the_name_of_the_account_is_taken_in_any_case_and_given_as_it_is() -> None:
-    text = text_to_sign("GET", "/pools", DATE, ACCOUNT.upper())
-    headers = {**DATE, "authorization": f"sharedkey {ACCOUNT.upper()}:{sign(text)}"}
-
-    assert KEYS.authenticate("GET", "/pools", "", headers, NOW_US) == ACCOUNT
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        ("DELETE", "/pools?v=1", DATE),
-        ("GET", "/jobs?v=1", DATE),
-        ("GET", "/pools?v=2", DATE),
-        ("GET", "/pools?v=1", {**DATE, "if-match": "x"}),
-        ("GET", "/pools?v=1", {**DATE, "ocp-range": "bytes=0-1"}),
-        ("GET", "/pools?v=1", {"ocp-date": http_date(NOW_US + MINUTE_US)}),
-    ],
-)
-def test_a_request_that_is_not_the_one_that_was_signed(
-    changed: tuple[str, str, Mapping[str, str]],
-) -> None:
-    with pytest.raises(AuthenticationFailed) as raised:
-        check(*changed, usual("GET", "/pools?v=1", DATE))
-    assert "signature" in raised.value.values["AuthenticationErrorDetail"]
-
-
-def test_a_body_of_another_length() -> None:
-    sent = {**DATE, "content-length": "5"}
-    text = usual("POST", "/pools", sent)
-
-    with pytest.raises(AuthenticationFailed):
-        check("POST", "/pools", {**DATE, "content-length": "6"}, text)
-    with pytest.raises(AuthenticationFailed):
-        check("POST", "/pools", sent, usual("POST", "/pools", DATE))
-
-
-@pytest.mark.parametrize("minutes", [-14, 14])
-def test_a_clock_that_is_near_enough(minutes: int) -> None:
-    sent = {"ocp-date": http_date(NOW_US + minutes * MINUTE_US)}
-
-    assert check("GET", "/pools", sent, usual("GET", "/pools", sent))
-
-
-@pytest.mark.parametrize("minutes", [-16, 16])
-def test_a_clock_that_is_off(minutes: int) -> None:
-    sent = {"ocp-date": http_date(NOW_US + minutes * MINUTE_US)}
-
-    with pytest.raises(AuthenticationFailed) as raised:
-        check("GET", "/pools", sent, usual("GET", "/pools", sent))
-    assert "15 minutes" in raised.value.values["AuthenticationErrorDetail"]
-
-
-@pytest.mark.parametrize("date", [{}, {"date": "yesterday"}, {"ocp-date": "Mon, 99 Foo"}])
-def test_a_date_that_cannot_be_read(date: Mapping[str, str]) -> None:
-    with pytest.raises(AuthenticationFailed):
-        check("GET", "/pools", date, usual("GET", "/pools", date))
-
-
-@pytest.mark.parametrize(
-    ("header", "refusal"),
-    [
-        (None, MissingRequiredHeader),
-        (" ", MissingRequiredHeader),
-        ("SharedKey", InvalidAuthenticationInfo),
-        ("SharedKey name", InvalidAuthenticationInfo),
-        ("SharedKey :c2ln", InvalidAuthenticationInfo),
-        (f"SharedKey {ACCOUNT}:no base64!", InvalidAuthenticationInfo),
-        ("Basic dTpw", InvalidAuthenticationInfo),
-        ("Bearer abc", AuthenticationFailed),
-        ("SharedKey stranger:c2ln", AuthenticationFailed),
-        (f"SharedKey {ACCOUNT}:", AuthenticationFailed),
-    ],
-)
-def test_a_credential_that_is_none(header: str | None, refusal: type[Refusal]) -> None:
-    headers = dict(DATE)
-    if header is not None:
-        headers["authorization"] = header
-
-    with pytest.raises(refusal):
-        KEYS.authenticate("GET", "/pools", "", headers, NOW_US)
-
-
-def test_too_many_query_parameters() -> None:
-    query = "&".join(f"a{number}=1" for number in range(100))
-
-    with pytest.raises(InvalidUri):
-        check("GET", f"/pools?{query}", DATE, "x")
-
-
-def test_a_key_that_is_not_base64_is_found_at_the_start() -> None:
-    with pytest.raises(ValueError, match=r"base64|padding|characters"):
-        SharedKeys({"a": ["not base64!"]})
+def test_whoever_has_a_key_may_do_everything() -> None:
+    for method in ("GET", "HEAD", "POST", "DELETE"):
+        Caller(ACCOUNT).check(method, ["pools"])

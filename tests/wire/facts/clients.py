@@ -37,7 +37,7 @@ def _is_in(version: str, spans: Iterable[tuple[int, int]]) -> bool:
 def calls(version: str) -> list[Call]:
     """All operations of the client of a version."""
     return [
-        Call(*name.split(" "), status, request, response)
+        Call(name.partition(" ")[0], name.partition(" ")[2], status, request, response)
         for name, status, request, response, spans in _FACTS["operations"]
         if _is_in(version, spans)
     ]
