@@ -12,8 +12,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from penstock.domain.metering import Sample
 from penstock.domain.records import Failure
 from penstock.domain.specs.common import OutputFile, ResourceFile
+from penstock.domain.usage import Usage
 
 LINK_PATH = "/_agent/link"
 FILES_PATH = "/_agent/files/"
@@ -310,7 +312,8 @@ class TaskEnded(_Message, frozen=True, kw_only=True):
     `exit_code` is None when no process ran to an end. `failure` is None exactly when the exit
     code is 0 and all uploads went well. `killed` says that `KillTask` ended it. `lost` says that
     the host can not tell how it ended, because the host itself was away: it must run again.
-    `returned` says that it was sent ahead, and given back before it began.
+    `returned` says that it was sent ahead, and given back before it began. `usage` is None when
+    no process ran, or of a host that does not measure.
     """
 
     report: int
@@ -323,6 +326,7 @@ class TaskEnded(_Message, frozen=True, kw_only=True):
     killed: bool = False
     lost: bool = False
     returned: bool = False
+    usage: Usage | None = None
 
 
 class ChoreDone(_Message, frozen=True, kw_only=True):
@@ -331,9 +335,13 @@ class ChoreDone(_Message, frozen=True, kw_only=True):
 
 
 class Heartbeat(_Message, frozen=True, kw_only=True):
-    """Sent every `Welcome.heartbeat_s`. Attempts that the host knows and that are not over."""
+    """Sent every `Welcome.heartbeat_s`. Attempts that the host knows and that are not over.
+
+    Now and then it has a look at the machine with it.
+    """
 
     attempts: tuple[tuple[int, int], ...] = ()
+    sample: Sample | None = None
 
 
 NumberedReport = (

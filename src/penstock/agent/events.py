@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.domain.records import Failure
+from penstock.domain.usage import Usage
 from penstock.messages import Instruction, MakeNode, NumberedReport, RunTask, StartTaskOrder
 
 
@@ -91,6 +92,7 @@ class Exited(_Value, frozen=True):
 
     key: RunKey
     exit_code: int
+    usage: Usage | None = None
 
 
 class Coordinated(_Value, frozen=True):

@@ -35,6 +35,7 @@ from penstock.agent.journal import Journal, host_id
 from penstock.agent.ledger import BegunRun, SavedNode
 from penstock.agent.link import Link
 from penstock.agent.processes import Processes, clear, end_left
+from penstock.agent.samples import Sampler
 from penstock.agent.settings import AgentSettings
 from penstock.agent.strays import of_node, ticks_now
 from penstock.agent.transfers import TransferFailed, Transfers
@@ -128,6 +129,7 @@ class NodeHost:
         self._downloads = Downloads(self._transfers)
         self._uploads = Uploads(self._transfers)
         self._brands = Brands(self._id)
+        self._sampler = Sampler(settings.nodes_root, settings.sample_s, loop.time())
         self._processes = Processes(self._emit, self._brands)
         self._core = AgentCore(self._journal.saved, grace_us=int(settings.kill_grace_s * 1_000_000))
         self._handlers = self._action_handlers()
@@ -525,7 +527,8 @@ class NodeHost:
         )
 
     def _heartbeat(self) -> Heartbeat:
-        return Heartbeat(attempts=self._core.attempts())
+        sample = self._sampler.sample(self._loop.time())
+        return Heartbeat(attempts=self._core.attempts(), sample=sample)
 
     def _root_of(self, node_no: int) -> str | None:
         node = self._core.node(node_no)

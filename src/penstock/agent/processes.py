@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping, Set
 from contextlib import suppress
 from typing import Any, Final
 
-from penstock.agent import failures, log, strays
+from penstock.agent import accounting, failures, log, strays
 from penstock.agent.brands import Brands, brand_of
 from penstock.agent.commands import Programs, split
 from penstock.agent.events import (
@@ -31,6 +31,7 @@ from penstock.agent.events import (
 )
 from penstock.agent.ledger import BegunRun
 from penstock.domain.records import Failure
+from penstock.domain.usage import NOTHING
 from penstock.messages import RunTask
 
 _BUSY: Final = (errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE)
@@ -67,6 +68,7 @@ class _Leader:
         "pid",
         "polite",
         "swept",
+        "usage",
     )
 
     def __init__(self, key: RunKey, pid: int, directory: str, brand: int, *, lingers: bool) -> None:
@@ -80,6 +82,7 @@ class _Leader:
         self.left = False  # it did end well, and what it left stays until it is asked
         self.swept = False  # what it left is being looked for
         self.exit_code: int | None = None
+        self.usage = NOTHING  # by it and what was left of its session, as far as that ended
 
 
 class Processes:
@@ -92,6 +95,7 @@ class Processes:
         self._children = strays.Children()
         self._by_pid: dict[int, _Leader] = {}  # not reaped yet
         self._by_key: dict[RunKey, _Leader] = {}  # including those that are being swept
+        self._by_session: dict[int, _Leader] = {}  # likewise
         self._orphans: dict[int, int | str] = {}  # adopted process to its brand or directory
         self._reap_due = False
         self._sweeps: set[asyncio.Task[None]] = set()
@@ -138,7 +142,7 @@ class Processes:
             return SpawnFailed(run.key, _launch_failed(str(error)))
         lingers = isinstance(run.order, RunTask) and run.order.lingers
         leader = _Leader(run.key, pid, directory, brand, lingers=lingers)
-        self._by_pid[pid] = self._by_key[run.key] = leader
+        self._by_pid[pid] = self._by_key[run.key] = self._by_session[pid] = leader
         self._idle.clear()
         return pid
 
@@ -228,15 +232,18 @@ class Processes:
         ended: list[_Leader] = []
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 break
-            if pid == 0:
+            if found is None:
                 break
+            pid = found.si_pid
             leader = self._by_pid.pop(pid, None)
             if leader is None:
-                self._orphans.pop(pid, None)
+                self._reap_orphan(pid)
                 continue
+            status, used = accounting.reap(pid)
+            leader.usage += used
             code = os.waitstatus_to_exitcode(status)
             leader.exit_code = code if code >= 0 else 128 - code
             ended.append(leader)
@@ -244,6 +251,14 @@ class Processes:
             owners = self._adopted()
             for leader in ended:
                 self._left(leader, owners)
+
+    def _reap_orphan(self, pid: int) -> None:
+        """Collect a process that a run had left; what it used is the run's, until that is over."""
+        leader = self._by_session.get(_session_of(pid))
+        _, used = accounting.reap(pid)
+        self._orphans.pop(pid, None)
+        if leader is not None:
+            leader.usage += used
 
     def _left(self, leader: _Leader, owners: Set[int | str | None] | None) -> None:
         """The leader is gone; see to the rest. `owners` is None where nobody can tell."""
@@ -272,9 +287,11 @@ class Processes:
     def _gone(self, leader: _Leader) -> None:
         assert leader.exit_code is not None
         del self._by_key[leader.key]
+        if self._by_session.get(leader.pid) is leader:
+            del self._by_session[leader.pid]
         if not self._by_key:
             self._idle.set()
-        self._emit(Exited(leader.key, leader.exit_code))
+        self._emit(Exited(leader.key, leader.exit_code, leader.usage))
 
     async def _sweep(self, leader: _Leader) -> None:
         """End what outlived its leader, looking again until nothing is left.
@@ -288,6 +305,7 @@ class Processes:
             if leader.left and leader.polite:
                 hunt.ask()
             await hunt.strike(gently=leader.polite)
+        self._reap()  # what is only a zombie by now was not seen, and its usage counts
         self._gone(leader)
 
     def _adopted(self) -> Set[int | str | None] | None:
@@ -360,6 +378,14 @@ def _has_exited(pid: int) -> bool:
         return os.waitid(os.P_PID, pid, flags) is not None
     except ChildProcessError:
         return True
+
+
+def _session_of(pid: int) -> int:
+    """The session of a process that is there, be it a zombie."""
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def _signal_group(leader: int, number: int) -> bool:

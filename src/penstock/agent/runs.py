@@ -147,7 +147,7 @@ class Runs:
         active = self._active.get(event.key)
         if active is None or active.stage is not Stage.RUNNING:
             return []
-        active.exit_code = event.exit_code
+        active.exit_code, active.usage = event.exit_code, event.usage
         order = active.run.order
         failed = event.exit_code != 0 or active.cause is not None
         if (
@@ -263,6 +263,7 @@ class Runs:
             failure=None if cause is Cause.DROPPED else why(active),
             killed=cause is Cause.KILLED,
             lost=cause is Cause.DROPPED,
+            usage=active.usage,
         )
 
     # --- time ------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ class AgentSettings:
     max_output_bytes: int = 1 << 30  # of stdout.txt or of stderr.txt
     min_free_bytes: int = 256 << 20  # below this the task with most output is ended
     watch_s: float = 1.0  # between two looks at outputs and disk
+    sample_s: float = 30.0  # between two looks at the machine
     max_transfers: int = 32  # files moved at once
     transfer_tries: int = 3
     connect_timeout_s: float = 10.0

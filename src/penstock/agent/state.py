@@ -14,6 +14,7 @@ import msgspec
 from penstock.agent.events import Action, Run, RunKey, Send
 from penstock.agent.ledger import Ledger
 from penstock.domain.records import Failure
+from penstock.domain.usage import Usage
 from penstock.messages import (
     MakeNode,
     NumberedReport,
@@ -55,6 +56,7 @@ class Active:
         "silent",
         "stage",
         "start_us",
+        "usage",
         "wake_us",
     )
 
@@ -69,6 +71,7 @@ class Active:
         self.coordinated_us: int | None = None  # since when it lingers
         self.exit_code: int | None = None
         self.failure: Failure | None = None
+        self.usage: Usage | None = None
         self.holds = 0
         self.silent = False  # the server does not want to hear of it
 

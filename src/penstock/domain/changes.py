@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from penstock.domain.metering import Lifetime, Meter, PoolUsage
 from penstock.domain.records import (
     Chore,
     Counts,
@@ -20,6 +21,7 @@ from penstock.domain.records import (
     TaskRecord,
 )
 from penstock.domain.states import TaskState
+from penstock.domain.usage import Totals
 
 RECENT_KEPT: Final = 10
 
@@ -173,6 +175,44 @@ class TrimEvents(msgspec.Struct, frozen=True, gc=False):
     before_no: int
 
 
+class SetTotals(msgspec.Struct, frozen=True, gc=False):
+    """What the tasks of a job or a job schedule have used. They go with it."""
+
+    no: int
+    totals: Totals
+
+
+class SetLifetime(msgspec.Struct, frozen=True, gc=False):
+    """What an account has used since it was first used."""
+
+    account: str
+    lifetime: Lifetime
+
+
+class PutMeter(msgspec.Struct, frozen=True, gc=False):
+    """Add the meter of a pool, or replace it."""
+
+    meter: Meter
+
+
+class DropMeter(msgspec.Struct, frozen=True, gc=False):
+    """Forget the meter of a pool. The spans that it has told of stay."""
+
+    pool_no: int
+
+
+class AddPoolUsage(msgspec.Struct, frozen=True, gc=False):
+    """Write down a span of a pool that is over."""
+
+    usage: PoolUsage
+
+
+class TrimPoolUsage(msgspec.Struct, frozen=True, gc=False):
+    """Forget the spans that were over by then."""
+
+    until_us: int
+
+
 class SetClock(msgspec.Struct, frozen=True, gc=False):
     """How far the time of the service is ahead of the machine's."""
 
@@ -203,5 +243,11 @@ Change = (
     | DropSchedule
     | AddEvent
     | TrimEvents
+    | SetTotals
+    | SetLifetime
+    | PutMeter
+    | DropMeter
+    | AddPoolUsage
+    | TrimPoolUsage
     | SetClock
 )

@@ -56,6 +56,22 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 1000
 
 
+class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Spans of pools that pass `filter` and reach into the time between `from_us` and `until_us`.
+
+    They follow the pool that `after_key` and `after_no` name, or are of it and end after
+    `after_us`.
+    """
+
+    filter: Filter | None = None
+    from_us: int
+    until_us: int
+    after_key: str = ""
+    after_no: int = 0
+    after_us: int = 0
+    limit: int = 1000
+
+
 PATHS: dict[str, frozenset[str]] = {
     "pools": frozenset(
         {

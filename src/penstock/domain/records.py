@@ -26,6 +26,7 @@ from penstock.domain.states import (
     TaskResult,
     TaskState,
 )
+from penstock.domain.usage import Usage
 
 
 def key_of(name: str) -> str:
@@ -256,6 +257,7 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     manager: bool = False  # it is the manager of its job
     held: int = 0  # slots that it takes on each node, while a node has it; 0: `slots`
     command_over: bool = False  # of a multi-instance task: its command runs no more
+    usage: Usage | None = None  # by all its runs; None before the first
 
 
 class WaitingTask(msgspec.Struct, frozen=True, gc=False):

@@ -16,6 +16,7 @@ from penstock.domain.states import (
     TaskState,
     after,
 )
+from penstock.engine import usage
 from penstock.engine.occupancy import task_left
 from penstock.engine.turn import Turn
 from penstock.messages import RemoveTask
@@ -65,6 +66,7 @@ def finish(
     task = turn.put_task(
         task,
         state=after(TASK_MOVES, task.state, TaskEvent.RETRIED),
+        usage=usage.ended(turn, task, end_us, again=True),
         retry_count=task.retry_count + 1,
         last_retry_us=turn.now_us,
         ending=None,
@@ -75,6 +77,7 @@ def finish(
         held=0,
     )
     _left(turn, replace(task, exit_code=exit_code), nodes, ran=True)
+    turn.growth_of(task.job_no).retries += 1
     turn.touch_job(task.job_no)
 
 
@@ -96,6 +99,7 @@ def complete(
         task,
         state=after(TASK_MOVES, task.state, event),
         end_us=end_us,
+        usage=usage.ended(turn, task, end_us, again=False),
         exit_code=exit_code,
         failure=failure,
         result=TaskResult.SUCCESS if failure is None else TaskResult.FAILURE,
@@ -105,6 +109,9 @@ def complete(
         files_until_us=None if task.node_no is None else until_us,
         held=0,
     )
+    growth = turn.growth_of(task.job_no)
+    growth.succeeded += failure is None
+    growth.failed += failure is not None
     acts = acts_on_failure(job) and (failure is not None or task.exit_conditions is not None)
     turn.touch_job(task.job_no, options.job_action if acts else None)
     if task.manager and _ends_with_manager(job):
@@ -144,6 +151,7 @@ def taken_off(turn: Turn, task: TaskRecord, *, requeue: bool, heard_of: bool = T
         task = turn.put_task(
             task,
             state=after(TASK_MOVES, task.state, TaskEvent.REQUEUED),
+            usage=usage.ended(turn, task, turn.now_us, again=True),
             start_us=None,
             end_us=None,
             exit_code=None,
@@ -183,6 +191,7 @@ def forget(turn: Turn, task: TaskRecord, nodes: list[int] | None = None) -> None
     """Forget a task; its directory goes from `nodes`, which are those that have it now."""
     on_nodes = nodes_of(turn, task)
     chores = [remove_directory(turn, task, no) for no in nodes or on_nodes]
+    usage.ended(turn, task, turn.now_us, again=False)
     _touch_if_ahead(turn, task)
     ends_well_no_more(turn, task)
     turn.put(c.DropTask(task))

@@ -301,7 +301,7 @@ class Engine(Requests):
             link.returning = True
             self._submit_later(partial(self._greet, link=link))
         numbered = [r for r in reports if not isinstance(r, Heartbeat | Hello)]
-        beats = [r for r in reports if isinstance(r, Heartbeat) and r.attempts]
+        beats = [r for r in reports if isinstance(r, Heartbeat) and (r.attempts or r.sample)]
 
         async def believe(turn: Turn) -> None:
             if link.broken:
@@ -311,6 +311,7 @@ class Engine(Requests):
             if numbered:
                 turn.answers.append((link.host, Confirm(report=numbered[-1].report)))
             for beat in beats:
+                links.sampled(turn, link.host, beat.sample)
                 for kill in links.stale_attempts(turn, beat):
                     turn.answers.append((link.host, kill))
 

@@ -23,7 +23,7 @@ from penstock.domain.states import (
     TaskState,
     after,
 )
-from penstock.engine import ends, orders
+from penstock.engine import ends, orders, usage
 from penstock.engine.state import OPEN_NODE_STATES
 from penstock.engine.turn import Turn
 from penstock.messages import KillTask, TaskCoordinated, TaskEnded
@@ -96,7 +96,7 @@ def part_ended(turn: Turn, part: SubtaskRecord, report: TaskEnded) -> None:
     if part.state is SubtaskState.COMPLETED or part.attempt != report.attempt:
         return
     _end_part(turn, part, report.end_us, 0 if part.coordinated else report.exit_code, report)
-    task = turn.state.given[part.task_no]
+    task = _measured(turn, turn.state.given[part.task_no], report)
     if task.ending is None:
         if report.lost or report.killed:
             _aim(turn, task, Ending.REQUEUED)
@@ -105,6 +105,13 @@ def part_ended(turn: Turn, part: SubtaskRecord, report: TaskEnded) -> None:
             outcome = {"exit_code": exit_code, "failure": _why(report)}
             _aim(turn, task, Ending.FINISHED, end_us=report.end_us, **outcome)
     settle(turn, task.no)
+
+
+def _measured(turn: Turn, task: TaskRecord, report: TaskEnded) -> TaskRecord:
+    """Add what the run of one part has used."""
+    if report.usage is None:
+        return task
+    return turn.put_task(usage.measured(turn, task, report.usage))
 
 
 def _why(report: TaskEnded) -> Failure:
@@ -120,7 +127,7 @@ def command_ended(turn: Turn, task: TaskRecord, report: TaskEnded) -> None:
     """
     if task.command_over:
         return
-    task = turn.put_task(task, command_over=True)
+    task = turn.put_task(_measured(turn, task, report), command_over=True)
     outcome = {
         "end_us": report.end_us,
         "exit_code": report.exit_code,

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from penstock.domain import changes as c
+from penstock.domain.metering import Sample
 from penstock.domain.records import NodeRecord, StartTaskInfo, TaskRecord
 from penstock.domain.states import JobState, NodeEvent, NodeState, SchedulingState, TaskState
-from penstock.engine import gangs, losses, nodes, orders, runs, special
+from penstock.engine import gangs, losses, metering, nodes, orders, runs, special
 from penstock.engine.departures import is_dropped, node_gone, off_host
 from penstock.engine.occupancy import move_node
 from penstock.engine.settings import EngineSettings
@@ -147,6 +148,13 @@ def lost(turn: Turn, host: str) -> None:
     turn.state.linked.discard(host)
     for node in turn.state.roster.of_host(host):
         losses.lose_node(turn, turn.state.nodes[node.no])
+
+
+def sampled(turn: Turn, host: str, sample: Sample | None) -> None:
+    """A host has had a look at its machine."""
+    if sample is not None:
+        for change in metering.sampled(turn.state, host, sample, turn.now_us):
+            turn.put(change)
 
 
 def stale_attempts(turn: Turn, beat: Heartbeat) -> list[KillTask]:

@@ -5,6 +5,7 @@ A waiting task is a number in a queue; only tasks that nodes have are here with 
 
 from __future__ import annotations
 
+from penstock.domain.metering import Lifetime, Meter
 from penstock.domain.records import (
     Chore,
     JobRecord,
@@ -14,6 +15,7 @@ from penstock.domain.records import (
     TaskRecord,
     key_of,
 )
+from penstock.domain.usage import Totals
 from penstock.engine.parts import JobNodes, Subtasks
 from penstock.engine.roster import Roster
 from penstock.engine.tally import Tally
@@ -55,6 +57,9 @@ class Memory:
         self.schedules = self.timetable.schedules
         self.enabling: dict[int, None] = {}  # jobs that are to be active from the next turn on
         self.clock_offset_us = 0
+        self.totals: dict[int, Totals] = {}  # of jobs and schedules
+        self.lifetimes: dict[str, Lifetime] = {}  # by account
+        self.meters: dict[int, Meter] = {}  # by pool
         self._pool_nos: dict[QueueKey, int] = {}
         self._job_nos: dict[QueueKey, int] = {}
         self._node_chores: dict[int, dict[int, None]] = {}

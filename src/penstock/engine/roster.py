@@ -9,11 +9,13 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+from penstock.domain.metering import Cores
 from penstock.domain.records import NodeRecord, Removal, key_of
 from penstock.domain.sizes import cores_of
 from penstock.domain.states import NodeState
 
 _WITHOUT_CORES: Final = (NodeState.LEAVING_POOL, NodeState.DEALLOCATED, NodeState.PREEMPTED)
+_WITHOUT_MACHINE: Final = (NodeState.CREATING, NodeState.DEALLOCATED, NodeState.PREEMPTED)
 _HOUSED: Final = (NodeState.CREATING, NodeState.STARTING)
 """States in which a node without a host is given one."""
 
@@ -21,13 +23,14 @@ _HOUSED: Final = (NodeState.CREATING, NodeState.STARTING)
 class Members:
     """The nodes of one pool, counted."""
 
-    __slots__ = ("dedicated", "low_priority", "moving", "numbers")
+    __slots__ = ("cores", "dedicated", "low_priority", "moving", "numbers")
 
     def __init__(self) -> None:
         self.numbers: dict[int, None] = {}  # oldest first
         self.dedicated = 0
         self.low_priority = 0
         self.moving = 0  # coming, leaving, or about to leave
+        self.cores = Cores()  # of the machines that are there
 
     def count(self, node: NodeRecord, sign: int) -> None:
         if node.dedicated:
@@ -36,6 +39,16 @@ class Members:
             self.low_priority += sign
         if _is_moving(node):
             self.moving += sign
+        if node.state not in _WITHOUT_MACHINE:
+            self._use(node, sign)
+
+    def _use(self, node: NodeRecord, sign: int) -> None:
+        dedicated, low_priority = self.cores.dedicated, self.cores.low_priority
+        more = sign * cores_of(node.vm_size)
+        if node.dedicated:
+            self.cores = Cores(dedicated + more, low_priority)
+        else:
+            self.cores = Cores(dedicated, low_priority + more)
 
 
 def is_coming(node: NodeRecord) -> bool:
@@ -64,6 +77,7 @@ class Roster:
         self.preempted: dict[int, None] = {}
         self.keepers: dict[int, None] = {}  # see `keeps_data`
         self.cores: Counter[tuple[str, bool]] = Counter()  # in use: by account, dedicated or not
+        self.measure: dict[int, None] = {}  # pools whose cores may be others than they were
         self._pools: dict[int, Members] = {}
         self._hosts: dict[str, dict[int, None]] = {}
         self._ids: dict[tuple[int, str], int] = {}
@@ -80,7 +94,7 @@ class Roster:
     def _add(self, node: NodeRecord) -> None:
         members = self._pools.setdefault(node.pool_no, Members())
         members.numbers[node.no] = None
-        members.count(node, +1)
+        self._count(node, +1)
         self._ids[node.pool_no, key_of(node.id)] = node.no
         if not node.dedicated:
             self.low_priority[node.no] = None
@@ -89,9 +103,8 @@ class Roster:
         self._use(node, +1)
 
     def _move(self, before: NodeRecord, node: NodeRecord) -> None:
-        members = self._pools[node.pool_no]
-        members.count(before, -1)
-        members.count(node, +1)
+        self._count(before, -1)
+        self._count(node, +1)
         if (before.state in _WITHOUT_CORES) != (node.state in _WITHOUT_CORES):
             self._use(before, -1)
             self._use(node, +1)
@@ -99,6 +112,10 @@ class Roster:
         if before.host != node.host:
             self._leave(before)
         self._house(node)
+
+    def _count(self, node: NodeRecord, sign: int) -> None:
+        self._pools[node.pool_no].count(node, sign)
+        self.measure[node.pool_no] = None
 
     def _house(self, node: NodeRecord) -> None:
         if node.host is not None:
@@ -125,7 +142,7 @@ class Roster:
         node = self.nodes.pop(no)
         members = self._pools[node.pool_no]
         del members.numbers[no]
-        members.count(node, -1)
+        self._count(node, -1)
         for index in (self.homeless, self.low_priority, self.preempted, self.keepers):
             index.pop(no, None)
         self._use(node, -1)
@@ -136,6 +153,7 @@ class Roster:
     def drop_pool(self, pool_no: int) -> None:
         """Forget a pool that has no nodes any more."""
         self._pools.pop(pool_no, None)
+        self.measure[pool_no] = None
 
     def members(self, pool_no: int) -> Members:
         """The nodes of a pool, counted."""

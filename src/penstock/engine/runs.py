@@ -14,7 +14,7 @@ from penstock.domain.records import (
     TaskRecord,
 )
 from penstock.domain.states import TASK_MOVES, TaskEvent, TaskState, after
-from penstock.engine import ends, gangs, orders, special
+from penstock.engine import ends, gangs, orders, special, usage
 from penstock.engine.occupancy import task_began
 from penstock.engine.readiness import Readiness, readiness
 from penstock.engine.state import OPEN_NODE_STATES
@@ -100,6 +100,7 @@ def _begin(
         state=after(TASK_MOVES, task.state, TaskEvent.ASSIGNED),
         ahead=False,
         start_us=start_us,
+        usage=usage.began(turn, task, start_us),
         end_us=None,
         exit_code=None,
         **_place(turn, nodes),
@@ -169,7 +170,9 @@ def _task_ended(turn: Turn, task: TaskRecord, report: TaskEnded) -> None:
         return  # nothing of it was sent
     if gangs.is_gang(task):
         gangs.command_ended(turn, task, report)
-    elif task.ending is Ending.DELETED:
+        return
+    task = usage.measured(turn, task, report.usage)
+    if task.ending is Ending.DELETED:
         ends.forget(turn, task)
     elif (
         task.ahead

@@ -86,6 +86,9 @@ class State(Memory):
         for schedule in saved.schedules:
             self.apply(c.PutSchedule(schedule))
         self.clock_offset_us = saved.clock_offset_us
+        self.totals.update(saved.totals)
+        self.lifetimes.update(saved.lifetimes)
+        self.meters.update(saved.meters)
 
     # --- applying ----------------------------------------------------------------------------
 
@@ -144,8 +147,17 @@ class State(Memory):
                 self.timetable.put(schedule)
             case c.DropSchedule(no):
                 self.timetable.drop(no)
+                self.totals.pop(no, None)
             case c.SetClock(offset_us):
                 self.clock_offset_us = offset_us
+            case c.SetTotals(no, totals):
+                self.totals[no] = totals
+            case c.SetLifetime(account, lifetime):
+                self.lifetimes[account] = lifetime
+            case c.PutMeter(meter):
+                self.meters[meter.pool_no] = meter
+            case c.DropMeter(pool_no):
+                del self.meters[pool_no]
 
     def _put_subtask(self, subtask: SubtaskRecord) -> None:
         if subtask.task_no in self.given:  # the others are of interest to clients alone
@@ -190,6 +202,9 @@ class State(Memory):
 
     def _put_pool(self, pool: PoolRecord) -> None:
         key = (pool.account, key_of(pool.id))
+        before = self.pools.get(pool.no)
+        if before is None or before.spec.vm_size != pool.spec.vm_size:
+            self.roster.measure[pool.no] = None
         self.pools[pool.no] = pool
         self._pool_nos[key] = pool.no
         policy = pool.spec.task_scheduling_policy
@@ -314,6 +329,7 @@ class State(Memory):
         del self._job_nos[job.account, key_of(job.id)]
         self.timetable.drop_job(job)
         self.tallies.pop(no, None)
+        self.totals.pop(no, None)
         self.books.pop(no, None)
         self.releasing.pop(no, None)
         self.job_given.pop(no, None)

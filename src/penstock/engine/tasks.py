@@ -256,6 +256,7 @@ async def reactivate_task(
     if task.result is TaskResult.SUCCESS or task.exit_code == 0:
         raise TaskSucceeded
     ends.ends_well_no_more(turn, task)
+    turn.growth_of(job.no).failed -= 1
     return turn.put_task(
         task,
         state=after(TASK_MOVES, task.state, TaskEvent.REACTIVATED),

@@ -28,6 +28,8 @@ from penstock.domain.refusals import (
     TaskNotFound,
 )
 from penstock.domain.states import TaskResult
+from penstock.domain.usage import Growth
+from penstock.engine import metering, totals
 from penstock.engine.changeset import ChangeSet
 from penstock.engine.events import events_of
 from penstock.engine.settings import EngineSettings
@@ -67,6 +69,7 @@ class Turn:
         self.last_event_no = 0
         self._store = store
         self._changes = ChangeSet()
+        self._growths: dict[int, tuple[JobRecord, Growth]] = {}  # by job
         self._counted: dict[int, None] = {}  # jobs whose counts are to be written
         self._tasks: dict[int, tuple[TaskRecord, bytes]] = {}  # as this turn left them
         self._keys: dict[tuple[int, str], int | None] = {}  # None: dropped in this turn
@@ -80,13 +83,30 @@ class Turn:
         return no
 
     def changes(self) -> list[c.Change]:
-        """All that is to be committed, each thing once, with the counts of the jobs touched."""
+        """All that is to be committed, each thing once, with the counts of the jobs touched and
+        what was used by them and by pools."""
         for job_no in self._counted:
             tally = self.state.tallies.get(job_no)
             if tally is not None:  # else the job was dropped too
                 self._changes.keep(tally.change(job_no))
         self._counted.clear()
+        for change in totals.grown(self.state, self._growths.values(), self.now_us):
+            self._note(change)
+        self._growths.clear()
+        for change in metering.measured(self.state, self.now_us):
+            self._note(change)
         return self._changes.all()
+
+    def _note(self, change: c.Change) -> None:
+        self.state.apply(change)
+        self._changes.keep(change)
+
+    def growth_of(self, job_no: int) -> Growth:
+        """What the totals of a job grow by in this turn, to be added to."""
+        found = self._growths.get(job_no)
+        if found is None:
+            found = self._growths[job_no] = (self.state.jobs[job_no], Growth())
+        return found[1]
 
     def put(self, change: c.Change) -> None:
         """Let this be so, and commit it with the turn."""

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from penstock.domain.instants import instant
+from penstock.domain.metering import PoolUsage
 from penstock.domain.records import (
     Counts,
     JobNodeRecord,
@@ -25,6 +26,10 @@ from penstock.store.filters import run_result, run_state, start_task_result, sta
 
 OCCUPANCY = "state, state_us, tasks_run, tasks_succeeded, running_tasks, running_slots"
 """The columns that say what a node does; its document does not count for them."""
+
+
+USAGE = "account, pool_no, pool_id, vm_size, start_us, end_us, core_s"
+"""The columns of a span."""
 
 
 def count_cells(counts: Counts) -> tuple[int, int, int, int]:
@@ -146,6 +151,33 @@ def job_node_cells(job_node: JobNodeRecord) -> tuple[object, ...]:
         *_run_cells(job_node.preparation),
         *_run_cells(job_node.release),
         document(job_node),
+    )
+
+
+def usage_cells(usage: PoolUsage) -> tuple[object, ...]:
+    return (
+        usage.account,
+        key_of(usage.pool_id),
+        usage.pool_no,
+        usage.start_us,
+        usage.end_us,
+        usage.pool_id,
+        usage.vm_size,
+        usage.core_s,
+    )
+
+
+def usage_of(row: Sequence[Any]) -> PoolUsage:
+    """A span from the cells of `USAGE`."""
+    account, pool_no, pool_id, vm_size, start_us, end_us, core_s = row
+    return PoolUsage(
+        account=account,
+        pool_no=pool_no,
+        pool_id=pool_id,
+        vm_size=vm_size,
+        start_us=start_us,
+        end_us=end_us,
+        core_s=core_s,
     )
 
 

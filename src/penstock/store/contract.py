@@ -8,7 +8,8 @@ from typing import NewType, Protocol
 import msgspec
 
 from penstock.domain.changes import Change
-from penstock.domain.queries import Query
+from penstock.domain.metering import Lifetime, Meter, PoolUsage
+from penstock.domain.queries import Query, UsageQuery
 from penstock.domain.records import (
     Chore,
     Counts,
@@ -23,6 +24,7 @@ from penstock.domain.records import (
     TaskRecord,
     WaitingTask,
 )
+from penstock.domain.usage import Totals
 
 Revision = NewType("Revision", int)
 """How many commits the store has seen."""
@@ -73,6 +75,9 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     job_nodes: Sequence[JobNodeRecord] = ()  # of the jobs that are not completed, likewise
     schedules: Sequence[ScheduleRecord] = ()
     clock_offset_us: int = 0
+    totals: dict[int, Totals] = {}  # by number of job or schedule
+    lifetimes: dict[str, Lifetime] = {}  # by account
+    meters: dict[int, Meter] = {}  # by pool number
 
 
 class Store(Protocol):
@@ -165,6 +170,21 @@ class Store(Protocol):
     async def events_before(self, newest: int) -> int | None:
         """Give the number below which all events but the `newest` ones lie; None: there are no
         others."""
+
+    async def totals(self, numbers: Sequence[int]) -> dict[int, Totals]:
+        """Give the totals of jobs and schedules; those that have none are left out."""
+
+    async def lifetime(self, account: str) -> Lifetime | None:
+        """Give what an account has used, if anything."""
+
+    async def meters(self, pool_nos: Sequence[int]) -> dict[int, Meter]:
+        """Give the meters of pools; those that have none are left out."""
+
+    async def meters_of(self, account: str) -> Sequence[Meter]:
+        """Give the meters of all pools of an account that are there."""
+
+    async def pool_usage(self, account: str, query: UsageQuery) -> Sequence[PoolUsage]:
+        """List spans that are over, in order of the key, then the number of the pool, then time."""
 
     async def retained_until(self, node_no: int) -> int | None:
         """Say when the last directory of a completed task on a node is due for removal."""

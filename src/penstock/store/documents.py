@@ -11,6 +11,7 @@ from penstock.domain.records import Ending, Failure, RecentTask, TaskRecord
 from penstock.domain.specs.common import dec_hook, enc_hook
 from penstock.domain.specs.task import Dependencies, ExitConditions
 from penstock.domain.states import TaskResult, TaskState
+from penstock.domain.usage import Usage
 
 RecordT = TypeVar("RecordT")
 
@@ -97,6 +98,7 @@ def task_cells(task: TaskRecord) -> tuple[object, ...]:
         task.manager,
         task.held,
         task.command_over,
+        None if task.usage is None else _ENCODER.encode(task.usage),
     )
 
 
@@ -145,6 +147,7 @@ def task_of(cells: Any) -> TaskRecord:
         manager,
         held,
         command_over,
+        usage,
     ) = cells
     return TaskRecord(
         no=no,
@@ -184,4 +187,5 @@ def task_of(cells: Any) -> TaskRecord:
         manager=bool(manager),
         held=held,
         command_over=bool(command_over),
+        usage=None if usage is None else record(Usage, usage),
     )

@@ -106,6 +106,10 @@ NODES: Mapping[str, Property] = {
     "startTaskInfo/endTime": Property("start_task_end_us", _start_task("end_us")),
 }
 
+POOL_USAGE: Mapping[str, Property] = {
+    "poolId": Property("key", lambda usage: key_of(usage.pool_id)),
+}
+
 JOBS: Mapping[str, Property] = {
     "id": Property("key", lambda job: key_of(job.id)),
     "state": Property("state", lambda job: job.state),

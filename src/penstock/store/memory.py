@@ -7,7 +7,8 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from penstock.domain import changes as c
-from penstock.domain.queries import Query
+from penstock.domain.metering import Lifetime, Meter, PoolUsage
+from penstock.domain.queries import Query, UsageQuery
 from penstock.domain.records import (
     Chore,
     Counts,
@@ -24,9 +25,10 @@ from penstock.domain.records import (
     key_of,
 )
 from penstock.domain.states import JobState, TaskState
+from penstock.domain.usage import Totals
 from penstock.store.contract import JobCounts, Revision, Saved, StaleRevision, WriteFailed
 from penstock.store.documents import each_once, line_of
-from penstock.store.filters import PROPERTIES, passes
+from penstock.store.filters import POOL_USAGE, PROPERTIES, passes
 
 _T = TypeVar("_T")
 _RUNNING = (TaskState.PREPARING, TaskState.RUNNING)
@@ -53,6 +55,10 @@ class MemoryStore:
         self.schedules: dict[int, ScheduleRecord] = {}
         self.log: dict[int, EventRecord] = {}
         self.clock_offset_us = 0
+        self.all_totals: dict[int, Totals] = {}
+        self.lifetimes: dict[str, Lifetime] = {}
+        self.all_meters: dict[int, Meter] = {}
+        self.spans: dict[tuple[int, int], PoolUsage] = {}  # by pool and start
         self.by_key: dict[tuple[int, str], int] = {}
         self.full = False  # a test sets it to make commits fail
         self.commits_refused = 0
@@ -96,6 +102,9 @@ class MemoryStore:
             ],
             schedules=list(self.schedules.values()),
             clock_offset_us=self.clock_offset_us,
+            totals=dict(self.all_totals),
+            lifetimes=dict(self.lifetimes),
+            meters=dict(self.all_meters),
         )
 
     async def commit(self, changes: Sequence[c.Change], expect: Revision, next_no: int) -> Revision:
@@ -169,17 +178,36 @@ class MemoryStore:
                 self.schedules[schedule.no] = schedule
             case c.DropSchedule(no):
                 self.schedules.pop(no, None)
+                self.all_totals.pop(no, None)
             case c.AddEvent(event):
                 self.log[event.no] = event
             case c.TrimEvents(before_no):
                 self.log = {k: v for k, v in self.log.items() if k >= before_no}
             case c.SetClock(offset_us):
                 self.clock_offset_us = offset_us
+            case _:
+                self._write_statistics(change)
+
+    def _write_statistics(self, change: c.Change) -> None:
+        match change:
+            case c.SetTotals(no, totals):
+                self.all_totals[no] = totals
+            case c.SetLifetime(account, lifetime):
+                self.lifetimes[account] = lifetime
+            case c.PutMeter(meter):
+                self.all_meters[meter.pool_no] = meter
+            case c.DropMeter(pool_no):
+                self.all_meters.pop(pool_no, None)
+            case c.AddPoolUsage(usage):
+                self.spans[usage.pool_no, usage.start_us] = usage
+            case c.TrimPoolUsage(until_us):
+                self.spans = {k: v for k, v in self.spans.items() if v.end_us > until_us}
 
     def _drop_job(self, no: int) -> None:
         for task in [task for task in self.tasks.values() if task.job_no == no]:
             self._drop_task(task)
         self.job_counts.pop(no, None)
+        self.all_totals.pop(no, None)
         self.once.pop(no, None)
         self.parts = {k: v for k, v in self.parts.items() if v.job_no != no}
         self.job_nodes = {k: v for k, v in self.job_nodes.items() if v.job_no != no}
@@ -294,6 +322,35 @@ class MemoryStore:
         """See `Store.events_before`."""
         older = sorted(self.log)[: max(0, len(self.log) - newest)]
         return older[-1] + 1 if older else None
+
+    async def totals(self, numbers: Sequence[int]) -> dict[int, Totals]:
+        """See `Store.totals`."""
+        return {no: self.all_totals[no] for no in numbers if no in self.all_totals}
+
+    async def lifetime(self, account: str) -> Lifetime | None:
+        """See `Store.lifetime`."""
+        return self.lifetimes.get(account)
+
+    async def meters(self, pool_nos: Sequence[int]) -> dict[int, Meter]:
+        """See `Store.meters`."""
+        return {no: self.all_meters[no] for no in pool_nos if no in self.all_meters}
+
+    async def meters_of(self, account: str) -> Sequence[Meter]:
+        """See `Store.meters_of`."""
+        return [meter for meter in self.all_meters.values() if meter.account == account]
+
+    async def pool_usage(self, account: str, query: UsageQuery) -> Sequence[PoolUsage]:
+        """See `Store.pool_usage`."""
+        after = (query.after_key, query.after_no)
+        found = []
+        for span in self.spans.values():
+            pool = (key_of(span.pool_id), span.pool_no)
+            follows = pool > after or (pool == after and span.end_us > query.after_us)
+            within = span.start_us < query.until_us and span.end_us > query.from_us
+            passing = query.filter is None or passes(POOL_USAGE, query.filter, span)
+            if span.account == account and follows and within and passing:
+                found.append((*pool, span.start_us, span))
+        return [span for *_, span in sorted(found, key=lambda row: row[:3])[: query.limit]]
 
     async def retained_until(self, node_no: int) -> int | None:
         """See `Store.retained_until`."""

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from penstock.domain import changes as c
-from penstock.domain.queries import Query
+from penstock.domain.metering import Lifetime, Meter, PoolUsage
+from penstock.domain.queries import Query, UsageQuery
 from penstock.domain.records import (
     Chore,
     Counts,
@@ -35,9 +36,11 @@ from penstock.domain.records import (
 )
 from penstock.domain.specs.task import Dependencies
 from penstock.domain.states import TaskState
+from penstock.domain.usage import Totals
 from penstock.store import sqlite_file
 from penstock.store.cells import (
     OCCUPANCY,
+    USAGE,
     count_cells,
     counts_of,
     job_cells,
@@ -47,6 +50,8 @@ from penstock.store.cells import (
     occupancy,
     pool_cells,
     schedule_cells,
+    usage_cells,
+    usage_of,
 )
 from penstock.store.committer import Committer
 from penstock.store.contract import (
@@ -71,13 +76,14 @@ from penstock.store.filters import (
     JOB_NODES,
     JOBS,
     NODES,
+    POOL_USAGE,
     POOLS,
     SCHEDULES,
     condition,
 )
 from penstock.store.lists import TaskLists
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """The number of the newest migration; the file carries it as its user_version."""
 
 _T = TypeVar("_T")
@@ -152,9 +158,17 @@ class SqliteStore:
             c.DropSubtasks: self._drop_subtasks,
             c.PutJobNode: self._put_job_nodes,
             c.PutSchedule: self._put_schedules,
-            c.DropSchedule: lambda group: self._many("drop_schedule", ((x.no,) for x in group)),
+            c.DropSchedule: self._drop_schedules,
             c.AddEvent: self._add_events,
             c.TrimEvents: lambda group: self._many("trim_events", ((x.before_no,) for x in group)),
+            c.SetTotals: self._set_totals,
+            c.SetLifetime: self._set_lifetimes,
+            c.PutMeter: self._put_meters,
+            c.DropMeter: lambda group: self._many("drop_meter", ((x.pool_no,) for x in group)),
+            c.AddPoolUsage: self._add_pool_usage,
+            c.TrimPoolUsage: lambda group: self._many(
+                "trim_pool_usage", ((x.until_us,) for x in group)
+            ),
             c.SetClock: lambda group: self._many("set_clock", ((x.offset_us,) for x in group)),
         }
 
@@ -209,6 +223,12 @@ class SqliteStore:
             job_nodes=[record(JobNodeRecord, row[0]) for row in self._rows("job_nodes")],
             schedules=[record(ScheduleRecord, row[0]) for row in self._rows("schedules")],
             clock_offset_us=meta.get("clock_offset_us", 0),
+            totals={no: record(Totals, text) for no, text in self._rows("all_totals")},
+            lifetimes={name: record(Lifetime, text) for name, text in self._rows("lifetimes")},
+            meters={
+                meter.pool_no: meter
+                for meter in (record(Meter, row[0]) for row in self._rows("all_meters"))
+            },
             chores=[
                 Chore(no=no, node_no=node_no, job_no=job_no, message=message)
                 for no, node_no, job_no, message in self._rows("chores")
@@ -284,6 +304,7 @@ class SqliteStore:
             "drop_job_counts",
             "drop_job_subtasks",
             "drop_job_nodes",
+            "drop_totals",
             "drop_job",
         ):
             self._many(name, ((change.no,) for change in group))
@@ -340,6 +361,23 @@ class SqliteStore:
     def _add_events(self, group: list[c.AddEvent]) -> None:
         events = (change.event for change in group)
         self._many("add_event", ((x.no, x.at_us, x.account, x.name, x.body) for x in events))
+
+    def _drop_schedules(self, group: list[c.DropSchedule]) -> None:
+        for name in ("drop_totals", "drop_schedule"):
+            self._many(name, ((change.no,) for change in group))
+
+    def _set_totals(self, group: list[c.SetTotals]) -> None:
+        self._many("set_totals", ((x.no, document(x.totals)) for x in group))
+
+    def _set_lifetimes(self, group: list[c.SetLifetime]) -> None:
+        self._many("set_lifetime", ((x.account, document(x.lifetime)) for x in group))
+
+    def _put_meters(self, group: list[c.PutMeter]) -> None:
+        meters = (change.meter for change in group)
+        self._many("put_meter", ((x.pool_no, x.account, document(x)) for x in meters))
+
+    def _add_pool_usage(self, group: list[c.AddPoolUsage]) -> None:
+        self._many("add_pool_usage", (usage_cells(change.usage) for change in group))
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -511,6 +549,54 @@ class SqliteStore:
         """See `Store.events_before`."""
         rows = self._rows("event_at", newest)
         return rows[0][0] + 1 if rows else None
+
+    @answered
+    async def totals(self, numbers: Sequence[int]) -> dict[int, Totals]:
+        """See `Store.totals`."""
+        return {
+            no: record(Totals, text)
+            for part in _parts(numbers)
+            for no, text in self._read.execute(
+                f"SELECT no, document FROM totals WHERE no IN ({_marks(part)})", part
+            )
+        }
+
+    @answered
+    async def lifetime(self, account: str) -> Lifetime | None:
+        """See `Store.lifetime`."""
+        return self._one(Lifetime, "lifetime", account)
+
+    @answered
+    async def meters(self, pool_nos: Sequence[int]) -> dict[int, Meter]:
+        """See `Store.meters`."""
+        return {
+            no: record(Meter, text)
+            for part in _parts(pool_nos)
+            for no, text in self._read.execute(
+                f"SELECT pool_no, document FROM meter WHERE pool_no IN ({_marks(part)})", part
+            )
+        }
+
+    @answered
+    async def meters_of(self, account: str) -> Sequence[Meter]:
+        """See `Store.meters_of`."""
+        return [record(Meter, row[0]) for row in self._rows("meters_of", account)]
+
+    @answered
+    async def pool_usage(self, account: str, query: UsageQuery) -> Sequence[PoolUsage]:
+        """See `Store.pool_usage`."""
+        where = "account = ? AND start_us < ? AND end_us > ? AND (key, pool_no) >= (?, ?)"
+        values = [account, query.until_us, query.from_us, query.after_key, query.after_no]
+        if query.filter is not None:
+            sql, more = condition(POOL_USAGE, query.filter)
+            where, values = f"{where} AND {sql}", [*values, *more]
+        rows = self._read.execute(
+            f"SELECT {USAGE} FROM pool_usage WHERE {where}"
+            " AND NOT (key = ? AND pool_no = ? AND end_us <= ?)"
+            " ORDER BY key, pool_no, start_us LIMIT ?",
+            [*values, query.after_key, query.after_no, query.after_us, query.limit],
+        )
+        return [usage_of(row) for row in rows]
 
     @answered
     async def retained_until(self, node_no: int) -> int | None:

@@ -190,3 +190,41 @@ INSERT OR REPLACE INTO meta (name, value) VALUES ('clock_offset_us', ?)
 
 -- name: retained_until
 SELECT MAX(files_until_us) FROM task WHERE files_until_us IS NOT NULL AND node_no = ?
+
+-- name: set_totals
+INSERT OR REPLACE INTO totals (no, document) VALUES (?, ?)
+
+-- name: drop_totals
+DELETE FROM totals WHERE no = ?
+
+-- name: all_totals
+SELECT no, document FROM totals
+
+-- name: set_lifetime
+INSERT OR REPLACE INTO lifetime (account, document) VALUES (?, ?)
+
+-- name: lifetimes
+SELECT account, document FROM lifetime
+
+-- name: lifetime
+SELECT document FROM lifetime WHERE account = ?
+
+-- name: put_meter
+INSERT OR REPLACE INTO meter (pool_no, account, document) VALUES (?, ?, ?)
+
+-- name: drop_meter
+DELETE FROM meter WHERE pool_no = ?
+
+-- name: all_meters
+SELECT document FROM meter
+
+-- name: meters_of
+SELECT document FROM meter WHERE account = ?
+
+-- name: add_pool_usage
+INSERT OR REPLACE INTO pool_usage (account, key, pool_no, start_us, end_us, pool_id, vm_size,
+    core_s)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: trim_pool_usage
+DELETE FROM pool_usage WHERE end_us <= ?
