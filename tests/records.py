@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock.domain.records import JobRecord, NodeRecord, PoolRecord, TaskRecord
+from penstock.domain.records import (
+    CertificateRecord,
+    JobRecord,
+    NodeRecord,
+    NodeUserRecord,
+    PoolRecord,
+    TaskRecord,
+)
 from penstock.domain.specs.job import JobSpec, PoolInfo
 from penstock.domain.specs.pool import PoolSpec
-from penstock.domain.states import AllocationState, JobState, NodeState, PoolState, TaskState
+from penstock.domain.states import (
+    AllocationState,
+    CertificateState,
+    JobState,
+    NodeState,
+    PoolState,
+    TaskState,
+)
 
 ACCOUNT = "acct"
 NOW_US = 1_700_000_000_000_000
@@ -74,3 +88,23 @@ def a_task(no: int = 4, name: str = "task", job_no: int = 3, **new: Any) -> Task
         "modified_us": NOW_US,
     }
     return TaskRecord(**values | new)
+
+
+def a_certificate(no: int = 5, thumbprint: str = "Ab" * 20, **new: Any) -> CertificateRecord:
+    """An active certificate."""
+    values: dict[str, Any] = {
+        "no": no,
+        "account": ACCOUNT,
+        "thumbprint": thumbprint,
+        "algorithm": "sha1",
+        "format": "cer",
+        "public_data": "AAAA",
+        "state": CertificateState.ACTIVE,
+        "state_us": NOW_US,
+    }
+    return CertificateRecord(**values | new)
+
+
+def a_node_user(no: int = 6, name: str = "me", node_no: int = 2, **new: Any) -> NodeUserRecord:
+    """A user of a node."""
+    return NodeUserRecord(no=no, node_no=node_no, name=name, expiry_us=NOW_US, **new)

@@ -24,6 +24,7 @@ MACHINES: Final = (
     Machine("Job", s.JOB_MOVES, s.JobState.ACTIVE),
     Machine("Job schedule", s.SCHEDULE_MOVES, s.ScheduleState.ACTIVE),
     Machine("Task", s.TASK_MOVES, s.TaskState.ACTIVE),
+    Machine("Certificate", s.CERTIFICATE_MOVES, s.CertificateState.ACTIVE),
     Machine("Subtask", s.SUBTASK_MOVES, s.SubtaskState.PREPARING),
 )
 

@@ -27,7 +27,7 @@ from penstock.engine.turn import Turn
 from penstock.store.sqlite import SqliteStore
 from tests.docs.diagrams import MACHINES, Machine, state_name
 
-POOL, ALLOCATION, NODE, JOB, SCHEDULE, TASK, SUBTASK = MACHINES
+POOL, ALLOCATION, NODE, JOB, SCHEDULE, TASK, CERTIFICATE, SUBTASK = MACHINES
 
 
 def move_name(machine: Machine, state: Any, event: Any) -> str:

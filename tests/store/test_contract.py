@@ -12,13 +12,22 @@ from msgspec.structs import replace
 
 from penstock.domain import changes as c
 from penstock.domain.queries import Compare, Either, Query, StartsWith
-from penstock.domain.records import Chore, Counts, Detail, Failure, RecentTask
+from penstock.domain.records import Chore, Counts, Detail, Failure, RecentTask, key_of
 from penstock.domain.specs.task import Dependencies, ExitConditions, ExitOptions, TaskIdRange
-from penstock.domain.states import NodeState, TaskResult, TaskState
+from penstock.domain.states import CertificateState, NodeState, TaskResult, TaskState
 from penstock.store.contract import Revision, StaleRevision, Store, WriteFailed
 from penstock.store.memory import MemoryStore
 from penstock.store.sqlite import SqliteStore
-from tests.records import ACCOUNT, NOW_US, a_job, a_node, a_pool, a_task
+from tests.records import (
+    ACCOUNT,
+    NOW_US,
+    a_certificate,
+    a_job,
+    a_node,
+    a_node_user,
+    a_pool,
+    a_task,
+)
 
 Use = Callable[[Store], Coroutine[Any, Any, None]]
 
@@ -441,5 +450,58 @@ def test_files_due_are_the_oldest_first(backend: Backend) -> None:
         await put(store, c.PutJob(a_job()), *(c.AddTask(task, b"") for task in tasks))
         assert [task.no for task in await store.files_due(30, 2)] == [5, 7]
         assert [task.no for task in await store.files_due(30, 9)] == [5, 7, 4]
+
+    backend.use(scenario)
+
+
+def test_certificates(backend: Backend) -> None:
+    first = a_certificate(5, "Ab" * 20)
+    second = a_certificate(6, "01" * 20)
+    failed = replace(
+        first,
+        state=CertificateState.DELETE_FAILED,
+        state_us=NOW_US + 1,
+        delete_error=Failure("usererror", "PoolsReferencingCertificate", "text"),
+    )
+
+    async def scenario(store: Store) -> None:
+        other = a_certificate(7, account="other")
+        puts = [c.PutCertificate(first, b"sealed"), c.PutCertificate(second, b"too")]
+        await put(store, *puts, c.PutCertificate(other, b"theirs"))
+        await put(store, c.PutCertificate(failed))
+        store = await backend.reopen()
+        assert list((await store.load()).certificates) == [failed, second, other]
+        assert await store.certificate(ACCOUNT, "SHA1-" + "aB" * 20) == failed
+        assert await store.certificate(ACCOUNT, "sha1-" + "ff" * 20) is None
+        assert await store.certificate_secret(5) == b"sealed", "kept with the first record"
+
+        async def found(**query: Any) -> list[int]:
+            return [it.no for it in await store.list_certificates(ACCOUNT, Query(**query))]
+
+        assert await found() == [6, 5]
+        assert await found(limit=1) == [6]
+        assert await found(after=key_of(second.id)) == [5]
+        assert await found(filter=Compare("state", "eq", "deletefailed")) == [5]
+        assert await found(filter=Compare("stateTransitionTime", "le", NOW_US)) == [6]
+        await put(store, c.DropCertificate(5))
+        assert await found() == [6]
+        assert await store.certificate_secret(5) is None
+        assert await store.certificate_secret(7) == b"theirs"
+
+    backend.use(scenario)
+
+
+def test_users_of_nodes(backend: Backend) -> None:
+    async def scenario(store: Store) -> None:
+        mine, yours = a_node_user(6, "me"), a_node_user(7, "you", password=b"sealed")
+        elsewhere = a_node_user(8, "me", node_no=3)
+        await put(store, c.PutPool(a_pool()), c.PutNode(a_node(2)), c.PutNode(a_node(3, "other")))
+        await put(store, *(c.PutNodeUser(user) for user in (mine, yours, elsewhere)))
+        changed = replace(mine, ssh_public_key="AAAA")
+        await put(store, c.PutNodeUser(changed), c.DropNodeUser(7))
+        store = await backend.reopen()
+        assert list((await store.load()).node_users) == [changed, elsewhere]
+        await put(store, c.DropNode(2))
+        assert list((await store.load()).node_users) == [elsewhere], "gone with its node"
 
     backend.use(scenario)

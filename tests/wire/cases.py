@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.domain.records import EventRecord
+from tests.certificates import FIXED, body, thumbprint
 from tests.wire.edge import ACCOUNT, Edge
 from tests.wire.fakes import NOON_US
 
@@ -137,6 +139,24 @@ SCHEDULE = {
     "metadata": [{"name": "owner", "value": "me"}],
 }
 SCHEDULED = (("POST", "/jobschedules", SCHEDULE),)
+FIXED_DATA = base64.b64decode(FIXED)
+THUMBPRINT = thumbprint(FIXED_DATA)
+CERTIFICATE = body(FIXED_DATA, THUMBPRINT)
+CERTIFICATED = (("POST", "/certificates", CERTIFICATE),)
+ONE_CERTIFICATE = f"/certificates(thumbprintAlgorithm=sha1,thumbprint={THUMBPRINT})"
+LAST_WITH_CERTIFICATES = "2024-07-01.20.0"
+REFERRING = {
+    **POOL,
+    "id": "Referring",
+    "targetDedicatedNodes": 1,
+    "certificateReferences": [{"thumbprint": THUMBPRINT, "thumbprintAlgorithm": "sha1"}],
+}
+UNDELETED = (
+    *CERTIFICATED,
+    ("POST", "/pools", REFERRING),
+    ("DELETE", ONE_CERTIFICATE, None),
+)
+USER = {"name": "me", "password": "never shown", "isAdmin": True}
 FILES = "/jobs/Job/tasks/Task/files"
 NODE = "/pools/Pool/nodes/node-0-d"
 NODE_FILES = f"{NODE}/files"
@@ -228,6 +248,25 @@ OPERATIONS: dict[str, Case] = {
     "node-disablescheduling": Case("POST", f"{NODE}/disablescheduling", {}),
     "node-enablescheduling": Case("POST", f"{NODE}/enablescheduling"),
     "node-preempt": Case("POST", "/pools/Pool/nodes/node-0-p/preempt"),
+    "node-remoteloginsettings": Case("GET", f"{NODE}/remoteloginsettings"),
+    "node-rdp": Case("GET", f"{NODE}/rdp", version="2024-02-01.19.0"),
+    "node-uploadlogs": Case(
+        "POST",
+        f"{NODE}/uploadbatchservicelogs",
+        {"containerUrl": "https://host/logs?sig=x", "startTime": "2024-01-01T00:00:00Z"},
+    ),
+    "node-extensions": Case("GET", f"{NODE}/extensions"),
+    "node-extension": Case("GET", f"{NODE}/extensions/none"),
+    "node-user-add": Case("POST", f"{NODE}/users", USER),
+    "node-user-put": Case(
+        "PUT",
+        f"{NODE}/users/me",
+        {"sshPublicKey": "ssh-ed25519 AAAAC3Nz me", "expiryTime": "2024-02-01T00:00:00Z"},
+        after=(("POST", f"{NODE}/users", USER),),
+    ),
+    "node-user-delete": Case(
+        "DELETE", f"{NODE}/users/me", after=(("POST", f"{NODE}/users", USER),)
+    ),
     "node-files-list": Case("GET", f"{NODE_FILES}?recursive=true&maxresults=2"),
     "node-file-get": Case("GET", f"{NODE_FILES}/{BELOW.replace('/', '%2F')}%2Fstdout.txt"),
     "node-file-head": Case("HEAD", f"{NODE_FILES}/shared"),
@@ -286,6 +325,31 @@ OPERATIONS: dict[str, Case] = {
     "task-file-get": Case("GET", f"{FILES}/wd%2Fout", headers={"ocp-range": "bytes=2-5"}),
     "task-file-head": Case("HEAD", f"{FILES}/stdout.txt"),
     "task-file-delete": Case("DELETE", f"{FILES}/stdout.txt"),
+    "certificate-add": Case("POST", "/certificates", CERTIFICATE, version=LAST_WITH_CERTIFICATES),
+    "certificate-list": Case(
+        "GET", "/certificates", after=CERTIFICATED, version=LAST_WITH_CERTIFICATES
+    ),
+    "certificate-get": Case(
+        "GET", ONE_CERTIFICATE, after=CERTIFICATED, version=LAST_WITH_CERTIFICATES
+    ),
+    "certificate-get-deletefailed": Case(
+        "GET",
+        f"{ONE_CERTIFICATE}?$select=thumbprint,state,previousState,deleteCertificateError",
+        after=UNDELETED,
+        version=LAST_WITH_CERTIFICATES,
+    ),
+    "certificate-delete": Case(
+        "DELETE", ONE_CERTIFICATE, after=CERTIFICATED, version=LAST_WITH_CERTIFICATES
+    ),
+    "certificate-canceldelete": Case(
+        "POST", f"{ONE_CERTIFICATE}/canceldelete", after=UNDELETED, version=LAST_WITH_CERTIFICATES
+    ),
+    "node-get-certificates": Case(
+        "GET",
+        "/pools/Referring/nodes?$select=id,certificateReferences",
+        after=UNDELETED,
+        version=LAST_WITH_CERTIFICATES,
+    ),
     "events-list": Case("GET", "/events?after=1&maxresults=2"),
     "clock-get": Case("GET", "/clock"),
     "clock-advance": Case("POST", "/clock", {"advance": "P1DT6H"}, emulator=True),
@@ -327,6 +391,18 @@ ERRORS: dict[str, Case] = {
     "NodeNotFound": Case("GET", "/pools/Pool/nodes/none"),
     "JobNotFound": Case("GET", "/jobs/none"),
     "TaskNotFound": Case("GET", "/jobs/Job/tasks/none"),
+    "CertificateNotFound": Case("GET", ONE_CERTIFICATE, version=LAST_WITH_CERTIFICATES),
+    "CertificateExists": Case(
+        "POST", "/certificates", CERTIFICATE, after=CERTIFICATED, version=LAST_WITH_CERTIFICATES
+    ),
+    "CertificateStateActive": Case(
+        "POST",
+        f"{ONE_CERTIFICATE}/canceldelete",
+        after=CERTIFICATED,
+        version=LAST_WITH_CERTIFICATES,
+    ),
+    "NodeUserNotFound": Case("DELETE", f"{NODE}/users/nobody"),
+    "NodeUserExists": Case("POST", f"{NODE}/users", USER, after=(("POST", f"{NODE}/users", USER),)),
     "FileNotFound": Case("GET", f"{FILES}/none"),
     "UnsupportedHttpVerb": Case("PUT", "/pools", {}),
     "OperationInvalidForCurrentState": Case("DELETE", f"{FILES}/wd"),

@@ -17,12 +17,14 @@ from penstock.domain import changes as c
 from penstock.domain.conditions import Conditions
 from penstock.domain.instants import SECOND_US
 from penstock.domain.records import (
+    CertificateRecord,
     Counts,
     Detail,
     Failure,
     JobNodeRecord,
     JobRecord,
     NodeRecord,
+    NodeUserRecord,
     NodeWork,
     PoolRecord,
     Removal,
@@ -30,8 +32,12 @@ from penstock.domain.records import (
     SpecialRun,
     SubtaskRecord,
     TaskRecord,
+    certificate_id,
 )
 from penstock.domain.refusals import (
+    CertificateExists,
+    CertificateNotFound,
+    CertificateStateActive,
     JobExists,
     JobNotFound,
     JobScheduleExists,
@@ -39,6 +45,8 @@ from penstock.domain.refusals import (
     NodeAlreadyInTargetSchedulingState,
     NodeNotFound,
     NodeStateUnusable,
+    NodeUserExists,
+    NodeUserNotFound,
     OperationNotValidOnNode,
     PoolBeingDeleted,
     PoolExists,
@@ -50,13 +58,16 @@ from penstock.domain.refusals import (
     TaskNotCompleted,
     TaskNotFound,
 )
+from penstock.domain.specs.certificate import NewCertificate
 from penstock.domain.specs.common import TaskConstraints, encode_spec
 from penstock.domain.specs.job import JobPatch, JobSpec, JobTemplate
+from penstock.domain.specs.node import NodeLogin
 from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
 from penstock.domain.specs.schedule import JobSchedulePatch, JobScheduleSpec
 from penstock.domain.specs.task import TaskSpec
 from penstock.domain.states import (
     AllocationState,
+    CertificateState,
     JobState,
     NodeState,
     PoolState,
@@ -321,6 +332,99 @@ class FakeService:
         if node.dedicated:
             raise OperationNotValidOnNode
         return await self._change_node(node, state=NodeState.PREEMPTED)
+
+    async def add_node_user(
+        self,
+        account: str,
+        pool_id: str,
+        node_id: str,
+        name: str,
+        login: NodeLogin,
+        *,
+        admin: bool,
+    ) -> NodeUserRecord:
+        node = await self.node(account, pool_id, node_id)
+        if self._user(node, name) is not None:
+            raise NodeUserExists
+        user = NodeUserRecord(
+            no=self._no(), node_no=node.no, name=name, admin=admin, expiry_us=self.now_us
+        )
+        await self._keep(c.PutNodeUser(user))
+        self.heard.append((name, login))
+        return user
+
+    async def replace_node_user(
+        self, account: str, pool_id: str, node_id: str, name: str, login: NodeLogin
+    ) -> NodeUserRecord:
+        user = self._user(await self.node(account, pool_id, node_id), name)
+        if user is None:
+            raise NodeUserNotFound
+        self.heard.append((name, login))
+        return user
+
+    async def delete_node_user(self, account: str, pool_id: str, node_id: str, name: str) -> None:
+        user = self._user(await self.node(account, pool_id, node_id), name)
+        if user is None:
+            raise NodeUserNotFound
+        await self._keep(c.DropNodeUser(user.no))
+
+    def _user(self, node: NodeRecord, name: str) -> NodeUserRecord | None:
+        users = self.memory.node_users.values()
+        return next((it for it in users if (it.node_no, it.name) == (node.no, name)), None)
+
+    # --- certificates
+
+    async def add_certificate(self, account: str, new: NewCertificate) -> CertificateRecord:
+        name = certificate_id(new.algorithm, new.thumbprint)
+        if await self.store.certificate(account, name):
+            raise CertificateExists
+        certificate = CertificateRecord(
+            no=self._no(),
+            account=account,
+            thumbprint=new.thumbprint,
+            algorithm=new.algorithm,
+            format=new.format,
+            public_data=new.public_data,
+            state=CertificateState.ACTIVE,
+            state_us=self.now_us,
+        )
+        await self._keep(c.PutCertificate(certificate))
+        return certificate
+
+    async def delete_certificate(self, account: str, certificate_id: str) -> None:
+        certificate = await self._certificate(account, certificate_id)
+        for pool in self.memory.pools.values():
+            if pool.spec.certificate_references:
+                error = Failure(
+                    "usererror",
+                    "PoolsReferencingCertificate",
+                    "The specified certificate is being used by the below mentioned pool(s)",
+                    (Detail("Pools", pool.id),),
+                )
+                failed = replace(
+                    certificate,
+                    state=CertificateState.DELETE_FAILED,
+                    previous_state=CertificateState.DELETING,
+                    previous_state_us=self.now_us,
+                    delete_error=error,
+                )
+                await self._keep(c.PutCertificate(failed))
+                return
+        await self._keep(c.DropCertificate(certificate.no))
+
+    async def keep_certificate(self, account: str, certificate_id: str) -> CertificateRecord:
+        certificate = await self._certificate(account, certificate_id)
+        if certificate.state is CertificateState.ACTIVE:
+            raise CertificateStateActive
+        kept = replace(certificate, state=CertificateState.ACTIVE, delete_error=None)
+        await self._keep(c.PutCertificate(kept))
+        return kept
+
+    async def _certificate(self, account: str, certificate_id: str) -> CertificateRecord:
+        certificate = await self.store.certificate(account, certificate_id)
+        if certificate is None:
+            raise CertificateNotFound
+        return certificate
 
     # --- jobs
 

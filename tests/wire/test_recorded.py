@@ -21,7 +21,7 @@ from penstock.wire.operations import OPERATIONS as TABLE
 from penstock.wire.request import segments
 from penstock.wire.routing import Operation, Router
 from tests.wire.cases import ERRORS, OPERATIONS, Case, prepared
-from tests.wire.edge import Edge
+from tests.wire.edge import VERSION, Edge
 
 RECORDED = Path(__file__).parent / "recorded"
 RECORDING = "PENSTOCK_RECORD" in os.environ
@@ -42,7 +42,7 @@ async def exchange(case: Case) -> dict[str, Any]:
     """The request and its whole answer, as they are written to a file."""
     edge = await (prepared(emulator=True) if case.emulator else case.service())
     for method, target, sent in case.after:
-        answer = await edge.send_json(method, target, sent)
+        answer = await edge.send_json(method, target, sent, version=case.version or VERSION)
         assert answer.is_success, answer.text
     answer = await answer_to(case, edge)
     json_answer = answer.headers.get("content-type", "").startswith("application/json")

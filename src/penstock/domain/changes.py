@@ -8,12 +8,14 @@ import msgspec
 
 from penstock.domain.metering import Lifetime, Meter, PoolUsage
 from penstock.domain.records import (
+    CertificateRecord,
     Chore,
     Counts,
     EventRecord,
     JobNodeRecord,
     JobRecord,
     NodeRecord,
+    NodeUserRecord,
     PoolRecord,
     RecentTask,
     ScheduleRecord,
@@ -59,7 +61,7 @@ class RanOn(msgspec.Struct, frozen=True, gc=False):
 
 
 class DropNode(msgspec.Struct, frozen=True, gc=False):
-    """Forget the node, its chores and what ran on it."""
+    """Forget the node, its chores, its users and what ran on it."""
 
     no: int
 
@@ -163,6 +165,34 @@ class DropSchedule(msgspec.Struct, frozen=True, gc=False):
     no: int
 
 
+class PutCertificate(msgspec.Struct, frozen=True, gc=False):
+    """Add the certificate, or replace the record with its number.
+
+    `secret` is its sealed data and password, given when it is added.
+    """
+
+    certificate: CertificateRecord
+    secret: bytes | None = None
+
+
+class DropCertificate(msgspec.Struct, frozen=True, gc=False):
+    """Forget the certificate with its secret."""
+
+    no: int
+
+
+class PutNodeUser(msgspec.Struct, frozen=True, gc=False):
+    """Add a user of a node, or replace the record with its number."""
+
+    user: NodeUserRecord
+
+
+class DropNodeUser(msgspec.Struct, frozen=True, gc=False):
+    """Forget a user of a node."""
+
+    no: int
+
+
 class AddEvent(msgspec.Struct, frozen=True, gc=False):
     """Write a line of the log of events."""
 
@@ -241,6 +271,10 @@ Change = (
     | PutJobNode
     | PutSchedule
     | DropSchedule
+    | PutCertificate
+    | DropCertificate
+    | PutNodeUser
+    | DropNodeUser
     | AddEvent
     | TrimEvents
     | SetTotals

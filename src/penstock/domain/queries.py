@@ -125,6 +125,7 @@ PATHS: dict[str, frozenset[str]] = {
             "schedule/doNotRunAfter",
         }
     ),
+    "certificates": frozenset({"state", "stateTransitionTime"}),
     "tasks": frozenset(
         {
             "id",

@@ -17,6 +17,7 @@ from penstock.domain.specs.schedule import JobScheduleSpec
 from penstock.domain.specs.task import Dependencies, ExitConditions
 from penstock.domain.states import (
     AllocationState,
+    CertificateState,
     JobState,
     NodeState,
     PoolState,
@@ -358,6 +359,44 @@ class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> str:
         return self.spec.id
+
+
+class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A certificate, without its data and password, which are kept sealed beside it."""
+
+    no: int
+    account: str
+    thumbprint: str  # 40 hexadecimal digits, as the client wrote them
+    algorithm: str  # sha1
+    format: str  # pfx | cer
+    public_data: str  # the certificate without any key: base64 of its DER form
+    state: CertificateState
+    state_us: int
+    previous_state: CertificateState | None = None
+    previous_state_us: int | None = None
+    delete_error: Failure | None = None  # why the last attempt to delete it failed
+
+    @property
+    def id(self) -> str:
+        """What names it within its account."""
+        return certificate_id(self.algorithm, self.thumbprint)
+
+
+def certificate_id(algorithm: str, thumbprint: str) -> str:
+    """The name of a certificate, as the files on its nodes have it."""
+    return f"{algorithm}-{thumbprint}"
+
+
+class NodeUserRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An account for logging in to a node."""
+
+    no: int
+    node_no: int
+    name: str
+    admin: bool = False
+    expiry_us: int
+    password: bytes | None = None  # sealed
+    ssh_public_key: str | None = None
 
 
 class EventRecord(msgspec.Struct, frozen=True, gc=False):

@@ -186,6 +186,16 @@ class TaskNotFound(_NotFound):
     message = "The specified task does not exist."
 
 
+class NodeUserNotFound(_NotFound):
+    code = "NodeUserNotFound"
+    message = "The specified node user does not exist."
+
+
+class CertificateNotFound(_NotFound):
+    code = "CertificateNotFound"
+    message = "The specified certificate does not exist."
+
+
 class FileNotFound(_NotFound):
     code = "FileNotFound"
     message = "The specified file does not exist."
@@ -368,6 +378,26 @@ class NodeAlreadyInTargetSchedulingState(_Conflict):
 class NodeStateUnusable(_Conflict):
     code = "NodeStateUnusable"
     message = "The specified node cannot be reached."
+
+
+class NodeUserExists(_Conflict):
+    code = "NodeUserExists"
+    message = "The specified node user already exists."
+
+
+class CertificateExists(_Conflict):
+    code = "CertificateExists"
+    message = "The specified certificate already exists."
+
+
+class CertificateStateActive(_Conflict):
+    code = "CertificateStateActive"
+    message = "The specified certificate is active: no deletion of it has failed."
+
+
+class InvalidCertificateReferences(_Conflict):
+    code = "InvalidCertificateReferences"
+    message = "One or more certificate references could not be satisfied."
 
 
 # --- the others ------------------------------------------------------------------------------

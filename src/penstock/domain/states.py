@@ -1,4 +1,4 @@
-"""The states that pools, nodes, jobs, schedules and tasks go through, and the moves between them.
+"""The states that pools, nodes, jobs, tasks and others go through, and the moves between them.
 
 Each machine is one table: state, then event, then the state that follows. Everything that may
 move a thing stands in its table, so the diagrams and the tests are made from the tables too.
@@ -366,6 +366,32 @@ NODE_MOVES: Final[Mapping[NodeState, Mapping[NodeEvent, NodeState]]] = {
         NodeEvent.REMOVED: NodeState.LEAVING_POOL,
     },
     NodeState.LEAVING_POOL: {},
+}
+
+
+class CertificateState(StrEnum):
+    """Whether a certificate can be used."""
+
+    ACTIVE = "active"
+    DELETING = "deleting"
+    DELETE_FAILED = "deletefailed"
+
+
+class CertificateEvent(StrEnum):
+    """What may happen to a certificate; one that nothing refers to is gone from deleting."""
+
+    DELETED = "deleted"  # a user wants it gone
+    REFERENCED = "referenced"  # something still refers to it
+    KEPT = "kept"  # the user wants it no longer gone
+
+
+CERTIFICATE_MOVES: Final[Mapping[CertificateState, Mapping[CertificateEvent, CertificateState]]] = {
+    CertificateState.ACTIVE: {CertificateEvent.DELETED: CertificateState.DELETING},
+    CertificateState.DELETING: {CertificateEvent.REFERENCED: CertificateState.DELETE_FAILED},
+    CertificateState.DELETE_FAILED: {
+        CertificateEvent.DELETED: CertificateState.DELETING,
+        CertificateEvent.KEPT: CertificateState.ACTIVE,
+    },
 }
 
 

@@ -22,6 +22,8 @@ _ORDER: Final = (
     c.RanOn,
     c.PutJob,
     c.PutSchedule,
+    c.PutCertificate,
+    c.PutNodeUser,
     c.AddTask,
     c.SetTask,
     c.DropSubtasks,
@@ -30,6 +32,7 @@ _ORDER: Final = (
     c.SetCounts,
     c.PutChore,
     c.DropChore,
+    c.DropNodeUser,
     c.DropNode,
     c.KeepSatisfied,
     c.DropJob,
@@ -42,6 +45,7 @@ _ORDER: Final = (
     c.DropMeter,
     c.AddPoolUsage,
     c.TrimPoolUsage,
+    c.DropCertificate,
     c.AddEvent,
     c.TrimEvents,
     c.SetClock,
@@ -108,6 +112,13 @@ class ChangeSet:
         else:
             self._sets[no] = change
 
+    def _put_certificate(self, change: c.PutCertificate) -> None:
+        kept, no = self._kept[c.PutCertificate], change.certificate.no
+        added = kept.get(no)
+        if added is not None and change.secret is None:
+            change = c.PutCertificate(change.certificate, added.secret)
+        kept[no] = change
+
     def _drop_subtasks(self, change: c.DropSubtasks) -> None:
         subtasks = self._kept[c.PutSubtask]
         for no in [no for no, put in subtasks.items() if put.subtask.task_no == change.task_no]:
@@ -150,6 +161,10 @@ _KEEP: Final[dict[type, Callable[[ChangeSet, Any], None]]] = {
     c.PutJobNode: _by(lambda change: change.job_node.no),
     c.PutSchedule: _by(lambda change: change.schedule.no),
     c.DropSchedule: _by(lambda change: change.no),
+    c.PutCertificate: ChangeSet._put_certificate,
+    c.DropCertificate: _by(lambda change: change.no),
+    c.PutNodeUser: _by(lambda change: change.user.no),
+    c.DropNodeUser: _by(lambda change: change.no),
     c.AddEvent: _by(lambda change: change.event.no),
     c.TrimEvents: _by(lambda _: 0),
     c.SetClock: _by(lambda _: 0),

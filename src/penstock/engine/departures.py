@@ -75,6 +75,7 @@ def off_host(turn: Turn, node: NodeRecord, *, heard_of: bool = True) -> None:
     """A node that stays in its pool has no host any more: it was preempted or deallocated."""
     take_off_all(turn, node, heard_of=heard_of)
     forget_chores(turn, node.no)
+    forget_users(turn, node.no)
     special.node_gone(turn, node)
     node = turn.state.nodes[node.no]
     if node.state is NodeState.DEALLOCATING:
@@ -88,6 +89,12 @@ def forget_chores(turn: Turn, node_no: int) -> None:
     for chore in turn.state.chores_on(node_no):
         turn.put(c.DropChore(chore.no))
         turn.touch_job(chore.job_no)
+
+
+def forget_users(turn: Turn, node_no: int) -> None:
+    """The machine that they could log in to is gone, or wiped."""
+    for user in turn.state.node_users.of(node_no):
+        turn.put(c.DropNodeUser(user.no))
 
 
 def touch_waiting_jobs(turn: Turn, node_no: int) -> None:

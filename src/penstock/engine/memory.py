@@ -16,6 +16,7 @@ from penstock.domain.records import (
     key_of,
 )
 from penstock.domain.usage import Totals
+from penstock.engine.entrusted import Certificates, NodeUsers
 from penstock.engine.parts import JobNodes, Subtasks
 from penstock.engine.roster import Roster
 from penstock.engine.tally import Tally
@@ -53,6 +54,8 @@ class Memory:
         self.pace_us: dict[int, float] = {}  # by node: how long tasks take there of late
         self.subtasks = Subtasks()  # of the given tasks
         self.job_nodes = JobNodes()
+        self.certificates = Certificates()
+        self.node_users = NodeUsers()
         self.timetable = Timetable()
         self.schedules = self.timetable.schedules
         self.enabling: dict[int, None] = {}  # jobs that are to be active from the next turn on

@@ -26,7 +26,7 @@ from penstock.domain.refusals import (
 )
 from penstock.domain.states import NODE_MOVES, NodeEvent, NodeState, SchedulingState
 from penstock.engine import quotas, runs, special
-from penstock.engine.departures import forget_chores, leave_now
+from penstock.engine.departures import forget_chores, forget_users, leave_now
 from penstock.engine.nodes import found_node, next_boot
 from penstock.engine.occupancy import move_node
 from penstock.engine.roster import keeps_data
@@ -114,6 +114,7 @@ def carry_out(turn: Turn, node: NodeRecord) -> NodeRecord:
         wiped = wish.work is NodeWork.REIMAGE
         if wiped:
             forget_chores(turn, node.no)
+            forget_users(turn, node.no)
         node = next_boot(turn, node, wiped=wiped)
         special.node_gone(turn, node)
         turn.boots[node.no] = None

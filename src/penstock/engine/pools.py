@@ -23,6 +23,7 @@ from penstock.domain.states import (
     after,
 )
 from penstock.engine import departures, quotas
+from penstock.engine.certificates import check_references
 from penstock.engine.resizes import begin, changeable, is_settled, put_pool
 from penstock.engine.settings import EngineSettings
 from penstock.engine.storage import need_storage
@@ -38,6 +39,7 @@ def add_pool(
         raise PoolBeingDeleted if found.state is PoolState.DELETING else PoolExists
     quotas.check_pools(turn, settings, account)
     _need_storage(settings, account, spec.start_task)
+    check_references(turn, account, spec.certificate_references)
     pool = PoolRecord(
         no=turn.new_no(),
         account=account,
@@ -71,12 +73,13 @@ def patch_pool(
         for name in patch.__struct_fields__
         if (value := getattr(patch, name)) is not None
     }
-    always = {"start_task", "application_package_references", "metadata"}
+    always = {"start_task", "certificate_references", "application_package_references", "metadata"}
     if new.keys() - always and turn.state.roster.members(pool.no).numbers:
         raise OperationInvalidForCurrentState(
             Reason="these properties can be changed only while the pool has no compute nodes"
         )
     _need_storage(settings, account, patch.start_task)
+    check_references(turn, account, patch.certificate_references)
     return put_pool(turn, pool, spec=replace(pool.spec, **new))
 
 
@@ -86,9 +89,11 @@ def replace_properties(
     """Replace start task, package references and metadata."""
     pool = changeable(turn, account, pool_id, Conditions())
     _need_storage(settings, account, new.start_task)
+    check_references(turn, account, new.certificate_references)
     spec = replace(
         pool.spec,
         start_task=new.start_task,
+        certificate_references=new.certificate_references,
         application_package_references=new.application_package_references,
         metadata=new.metadata,
     )

@@ -7,24 +7,42 @@ from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import TypeVar
 
+import msgspec
+
 from penstock.domain import changes as c
 from penstock.domain.conditions import Conditions
 from penstock.domain.records import (
+    CertificateRecord,
     JobRecord,
     NodeRecord,
+    NodeUserRecord,
     NodeWork,
     PoolRecord,
     Removal,
     ScheduleRecord,
     TaskRecord,
+    certificate_id,
 )
 from penstock.domain.refusals import Refusal
+from penstock.domain.specs.certificate import NewCertificate
 from penstock.domain.specs.common import TaskConstraints
 from penstock.domain.specs.job import JobPatch, JobSpec
+from penstock.domain.specs.node import NodeLogin
 from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
 from penstock.domain.specs.schedule import JobSchedulePatch, JobScheduleSpec
 from penstock.domain.specs.task import TaskSpec
-from penstock.engine import jobs, node_work, pools, preemption, quotas, resizes, schedules, tasks
+from penstock.engine import (
+    certificates,
+    jobs,
+    node_users,
+    node_work,
+    pools,
+    preemption,
+    quotas,
+    resizes,
+    schedules,
+    tasks,
+)
 from penstock.engine.loop import Loop
 from penstock.engine.settings import EngineSettings
 from penstock.engine.task_tokens import job_of_token
@@ -140,6 +158,65 @@ class Requests(Loop):
         return await self._do(
             lambda t: preemption.preempt(t, self.settings, account, pool_id, node_id)
         )
+
+    async def add_node_user(
+        self,
+        account: str,
+        pool_id: str,
+        node_id: str,
+        name: str,
+        login: NodeLogin,
+        *,
+        admin: bool,
+    ) -> NodeUserRecord:
+        """See `Service`."""
+        password = self._sealed_password(account, node_id, name, login)
+        return await self._do(
+            lambda t: node_users.add_user(
+                t, account, pool_id, node_id, name, login, password, admin=admin
+            )
+        )
+
+    async def replace_node_user(
+        self, account: str, pool_id: str, node_id: str, name: str, login: NodeLogin
+    ) -> NodeUserRecord:
+        """See `Service`."""
+        password = self._sealed_password(account, node_id, name, login)
+        return await self._do(
+            lambda t: node_users.replace_user(t, account, pool_id, node_id, name, login, password)
+        )
+
+    async def delete_node_user(self, account: str, pool_id: str, node_id: str, name: str) -> None:
+        """See `Service`."""
+        await self._do(lambda t: node_users.delete_user(t, account, pool_id, node_id, name))
+
+    def _sealed_password(
+        self, account: str, node_id: str, name: str, login: NodeLogin
+    ) -> bytes | None:
+        if login.password is None:
+            return None
+        return self._seal(login.password.encode(), node_users.secret_name(account, node_id, name))
+
+    def _seal(self, plain: bytes, name: str) -> bytes:
+        vault = self.settings.vault
+        assert vault is not None, "a server that takes secrets has a vault"
+        return vault.seal(plain, name)
+
+    # --- certificates ------------------------------------------------------------------------
+
+    async def add_certificate(self, account: str, new: NewCertificate) -> CertificateRecord:
+        """See `Service`."""
+        name = certificates.secret_name(account, certificate_id(new.algorithm, new.thumbprint))
+        secret = self._seal(msgspec.msgpack.encode(new.secret), name)
+        return await self._do(lambda t: certificates.add_certificate(t, account, new, secret))
+
+    async def delete_certificate(self, account: str, certificate_id: str) -> None:
+        """See `Service`."""
+        await self._do(lambda t: certificates.delete_certificate(t, account, certificate_id))
+
+    async def keep_certificate(self, account: str, certificate_id: str) -> CertificateRecord:
+        """See `Service`."""
+        return await self._do(lambda t: certificates.keep_certificate(t, account, certificate_id))
 
     # --- jobs --------------------------------------------------------------------------------
 

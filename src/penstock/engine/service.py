@@ -11,8 +11,10 @@ from typing import Protocol
 
 from penstock.domain.conditions import Conditions
 from penstock.domain.records import (
+    CertificateRecord,
     JobRecord,
     NodeRecord,
+    NodeUserRecord,
     NodeWork,
     PoolRecord,
     Removal,
@@ -20,8 +22,10 @@ from penstock.domain.records import (
     TaskRecord,
 )
 from penstock.domain.refusals import Refusal
+from penstock.domain.specs.certificate import NewCertificate
 from penstock.domain.specs.common import TaskConstraints
 from penstock.domain.specs.job import JobPatch, JobSpec
+from penstock.domain.specs.node import NodeLogin
 from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
 from penstock.domain.specs.schedule import JobSchedulePatch, JobScheduleSpec
 from penstock.domain.specs.task import TaskSpec
@@ -103,6 +107,35 @@ class Service(Protocol):
 
     async def preempt_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
         """Take a low-priority node away for a while."""
+
+    async def add_node_user(
+        self,
+        account: str,
+        pool_id: str,
+        node_id: str,
+        name: str,
+        login: NodeLogin,
+        *,
+        admin: bool,
+    ) -> NodeUserRecord:
+        """Add a user of a node."""
+
+    async def replace_node_user(
+        self, account: str, pool_id: str, node_id: str, name: str, login: NodeLogin
+    ) -> NodeUserRecord:
+        """Replace how a user of a node logs in, and until when."""
+
+    async def delete_node_user(self, account: str, pool_id: str, node_id: str, name: str) -> None:
+        """Delete a user of a node."""
+
+    async def add_certificate(self, account: str, new: NewCertificate) -> CertificateRecord:
+        """Add a certificate."""
+
+    async def delete_certificate(self, account: str, certificate_id: str) -> None:
+        """Delete a certificate, or have it say which pools refer to it."""
+
+    async def keep_certificate(self, account: str, certificate_id: str) -> CertificateRecord:
+        """Let a certificate whose deletion has failed be active again."""
 
     async def add_job(self, account: str, spec: JobSpec) -> JobRecord:
         """Create a job."""

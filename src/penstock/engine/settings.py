@@ -8,6 +8,7 @@ import msgspec
 
 from penstock.domain.instants import SECOND_US
 from penstock.domain.specs.common import ResourceFile
+from penstock.engine.vault import Vault
 
 
 class Quotas(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +41,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     preemptions_per_hour: float = 0.0  # of one low-priority node, on average
     return_us: int = 60 * SECOND_US  # how long a preempted node is away
     containers_as_processes: bool = False  # else a task with container settings fails
+    vault: Vault | None = None  # what secrets are kept in; nobody brings one where there is none
     storage_accounts: frozenset[str] = frozenset()  # Batch accounts with linked storage
     token_secret: bytes = b""  # what tokens of tasks are signed with; empty: there are none
     account_url: Callable[[str], str] = "http://{}.localhost".format

@@ -85,6 +85,10 @@ class State(Memory):
             self.apply(c.PutJobNode(job_node))
         for schedule in saved.schedules:
             self.apply(c.PutSchedule(schedule))
+        for certificate in saved.certificates:
+            self.apply(c.PutCertificate(certificate))
+        for user in saved.node_users:
+            self.apply(c.PutNodeUser(user))
         self.clock_offset_us = saved.clock_offset_us
         self.totals.update(saved.totals)
         self.lifetimes.update(saved.lifetimes)
@@ -148,6 +152,14 @@ class State(Memory):
             case c.DropSchedule(no):
                 self.timetable.drop(no)
                 self.totals.pop(no, None)
+            case c.PutCertificate(certificate):
+                self.certificates.put(certificate)
+            case c.DropCertificate(no):
+                self.certificates.drop(no)
+            case c.PutNodeUser(user):
+                self.node_users.put(user)
+            case c.DropNodeUser(no):
+                self.node_users.drop(no)
             case c.SetClock(offset_us):
                 self.clock_offset_us = offset_us
             case c.SetTotals(no, totals):
@@ -268,6 +280,7 @@ class State(Memory):
         self.queue(self._key_of_node(node)).forget_node(no)
         self.pace_us.pop(no, None)
         self.job_nodes.drop_node(no)
+        self.node_users.drop_node(no)
         for chore_no in list(self._node_chores.get(no, ())):
             self._drop_chore(chore_no)
 

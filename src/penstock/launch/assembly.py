@@ -137,6 +137,7 @@ def _engine_settings(plan: Plan, clock: Clock) -> EngineSettings:
         preemptions_per_hour=config.low_priority_preemptions_per_hour,
         return_us=int(config.low_priority_return_s * 1_000_000),
         containers_as_processes=config.container_tasks == "host",
+        vault=plan.data.vault(),
         storage_accounts=frozenset(urls.accounts),
         container_url=urls.url,
     )

@@ -16,6 +16,8 @@ from typing import Self
 
 import msgspec
 
+from penstock.engine.vault import KEY_BYTES, Vault
+from penstock.launch.exits import CannotStart, Exit
 from penstock.launch.files import secret, write_atomically
 from penstock.launch.tls import FILES as TLS_FILES
 
@@ -98,6 +100,11 @@ class Layout:
         return self.root / "server.id"
 
     @property
+    def vault_key(self) -> Path:
+        """File with the key of what is sealed in the database; only its owner may read it."""
+        return self.root / "vault.key"
+
+    @property
     def azurite_port(self) -> Path:
         """File with the port of the local storage account."""
         return self.root / "azurite.port"
@@ -120,6 +127,7 @@ class Layout:
             self.identity,
             self.agent_token,
             self.task_token,
+            self.vault_key,
             self.generated_account,
             self.azurite_port,
         )
@@ -173,6 +181,13 @@ class DataDir(Layout):
     def task_token_secret(self) -> bytes:
         """What the tokens of tasks are signed with, made at first use."""
         return secret(self.task_token, secrets.token_urlsafe(32).encode())
+
+    def vault(self) -> Vault:
+        """What secrets are kept in, with a key made at first use. Raises CannotStart."""
+        try:
+            return Vault(secret(self.vault_key, secrets.token_bytes(KEY_BYTES)))
+        except ValueError as error:
+            raise CannotStart(Exit.USAGE, f"{self.vault_key}: {error}") from None
 
     def _say_holder(self, holder: Holder) -> None:
         assert self._lock is not None

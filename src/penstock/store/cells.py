@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from penstock.domain.instants import instant
 from penstock.domain.metering import PoolUsage
 from penstock.domain.records import (
+    CertificateRecord,
     Counts,
     JobNodeRecord,
     JobRecord,
@@ -138,6 +139,17 @@ def schedule_cells(schedule: ScheduleRecord) -> tuple[object, ...]:
         None if when.do_not_run_until is None else instant(when.do_not_run_until),
         None if when.do_not_run_after is None else instant(when.do_not_run_after),
         document(schedule),
+    )
+
+
+def certificate_cells(certificate: CertificateRecord) -> tuple[object, ...]:
+    return (
+        certificate.no,
+        certificate.account,
+        key_of(certificate.id),
+        certificate.state,
+        certificate.state_us,
+        document(certificate),
     )
 
 

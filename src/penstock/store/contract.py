@@ -11,12 +11,14 @@ from penstock.domain.changes import Change
 from penstock.domain.metering import Lifetime, Meter, PoolUsage
 from penstock.domain.queries import Query, UsageQuery
 from penstock.domain.records import (
+    CertificateRecord,
     Chore,
     Counts,
     EventRecord,
     JobNodeRecord,
     JobRecord,
     NodeRecord,
+    NodeUserRecord,
     PoolRecord,
     RecentTask,
     ScheduleRecord,
@@ -74,6 +76,8 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     subtasks: Sequence[SubtaskRecord] = ()  # of the given tasks, oldest first
     job_nodes: Sequence[JobNodeRecord] = ()  # of the jobs that are not completed, likewise
     schedules: Sequence[ScheduleRecord] = ()
+    certificates: Sequence[CertificateRecord] = ()
+    node_users: Sequence[NodeUserRecord] = ()
     clock_offset_us: int = 0
     totals: dict[int, Totals] = {}  # by number of job or schedule
     lifetimes: dict[str, Lifetime] = {}  # by account
@@ -163,6 +167,15 @@ class Store(Protocol):
 
     async def list_jobs_of(self, schedule_no: int, query: Query) -> Sequence[JobRecord]:
         """List the jobs of a schedule in order of key."""
+
+    async def certificate(self, account: str, certificate_id: str) -> CertificateRecord | None:
+        """Find a certificate; the id in any case."""
+
+    async def certificate_secret(self, no: int) -> bytes | None:
+        """Give what a certificate was added with, still sealed."""
+
+    async def list_certificates(self, account: str, query: Query) -> Sequence[CertificateRecord]:
+        """List certificates in order of key."""
 
     async def events(self, after: int, limit: int) -> Sequence[EventRecord]:
         """Give the oldest events with numbers above `after`, of all accounts, in order."""

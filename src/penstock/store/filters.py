@@ -10,6 +10,7 @@ import msgspec
 from penstock.domain.instants import instant
 from penstock.domain.queries import Both, Compare, Either, Filter, StartsWith, Value
 from penstock.domain.records import (
+    CertificateRecord,
     JobNodeRecord,
     JobRecord,
     NodeRecord,
@@ -159,6 +160,12 @@ SCHEDULES: Mapping[str, Property] = {
 }
 
 
+CERTIFICATES: Mapping[str, Property] = {
+    "state": Property("state", lambda certificate: certificate.state),
+    "stateTransitionTime": Property("state_us", lambda certificate: certificate.state_us),
+}
+
+
 def run_state(run: SpecialRun | None) -> str | None:
     """The state of a special task as clients know it."""
     if run is None:
@@ -206,6 +213,7 @@ PROPERTIES: Mapping[type, Mapping[str, Property]] = {
     TaskRecord: TASKS,
     ScheduleRecord: SCHEDULES,
     JobNodeRecord: JOB_NODES,
+    CertificateRecord: CERTIFICATES,
 }
 
 

@@ -10,12 +10,14 @@ from penstock.domain import changes as c
 from penstock.domain.metering import Lifetime, Meter, PoolUsage
 from penstock.domain.queries import Query, UsageQuery
 from penstock.domain.records import (
+    CertificateRecord,
     Chore,
     Counts,
     EventRecord,
     JobNodeRecord,
     JobRecord,
     NodeRecord,
+    NodeUserRecord,
     PoolRecord,
     RecentTask,
     ScheduleRecord,
@@ -53,6 +55,9 @@ class MemoryStore:
         self.parts: dict[int, SubtaskRecord] = {}
         self.job_nodes: dict[int, JobNodeRecord] = {}
         self.schedules: dict[int, ScheduleRecord] = {}
+        self.certificates: dict[int, CertificateRecord] = {}
+        self.secrets: dict[int, bytes] = {}
+        self.node_users: dict[int, NodeUserRecord] = {}
         self.log: dict[int, EventRecord] = {}
         self.clock_offset_us = 0
         self.all_totals: dict[int, Totals] = {}
@@ -101,6 +106,8 @@ class MemoryStore:
                 if self.jobs[job_node.job_no].state is not JobState.COMPLETED
             ],
             schedules=list(self.schedules.values()),
+            certificates=list(self.certificates.values()),
+            node_users=list(self.node_users.values()),
             clock_offset_us=self.clock_offset_us,
             totals=dict(self.all_totals),
             lifetimes=dict(self.lifetimes),
@@ -135,6 +142,7 @@ class MemoryStore:
                 self.nodes.pop(no, None)
                 self.recent.pop(no, None)
                 self.chores = {k: v for k, v in self.chores.items() if v.node_no != no}
+                self.node_users = {k: v for k, v in self.node_users.items() if v.node_no != no}
             case c.PutJob(job):
                 self.jobs[job.no] = job
             case c.DropJob(no, left):
@@ -179,6 +187,17 @@ class MemoryStore:
             case c.DropSchedule(no):
                 self.schedules.pop(no, None)
                 self.all_totals.pop(no, None)
+            case c.PutCertificate(certificate, secret):
+                self.certificates[certificate.no] = certificate
+                if secret is not None:
+                    self.secrets[certificate.no] = secret
+            case c.DropCertificate(no):
+                self.certificates.pop(no, None)
+                self.secrets.pop(no, None)
+            case c.PutNodeUser(user):
+                self.node_users[user.no] = user
+            case c.DropNodeUser(no):
+                self.node_users.pop(no, None)
             case c.AddEvent(event):
                 self.log[event.no] = event
             case c.TrimEvents(before_no):
@@ -313,6 +332,19 @@ class MemoryStore:
     async def list_jobs_of(self, schedule_no: int, query: Query) -> Sequence[JobRecord]:
         """See `Store.list_jobs_of`."""
         return _page([j for j in self.jobs.values() if j.schedule_no == schedule_no], query)
+
+    async def certificate(self, account: str, certificate_id: str) -> CertificateRecord | None:
+        """See `Store.certificate`."""
+        found = self.certificates.values()
+        return _named(found, certificate_id, lambda certificate: certificate.account == account)
+
+    async def certificate_secret(self, no: int) -> bytes | None:
+        """See `Store.certificate_secret`."""
+        return self.secrets.get(no)
+
+    async def list_certificates(self, account: str, query: Query) -> Sequence[CertificateRecord]:
+        """See `Store.list_certificates`."""
+        return _page([it for it in self.certificates.values() if it.account == account], query)
 
     async def events(self, after: int, limit: int) -> Sequence[EventRecord]:
         """See `Store.events`."""

@@ -20,12 +20,14 @@ from penstock.domain import changes as c
 from penstock.domain.metering import Lifetime, Meter, PoolUsage
 from penstock.domain.queries import Query, UsageQuery
 from penstock.domain.records import (
+    CertificateRecord,
     Chore,
     Counts,
     EventRecord,
     JobNodeRecord,
     JobRecord,
     NodeRecord,
+    NodeUserRecord,
     PoolRecord,
     RecentTask,
     ScheduleRecord,
@@ -41,6 +43,7 @@ from penstock.store import sqlite_file
 from penstock.store.cells import (
     OCCUPANCY,
     USAGE,
+    certificate_cells,
     count_cells,
     counts_of,
     job_cells,
@@ -73,6 +76,7 @@ from penstock.store.documents import (
     task_of,
 )
 from penstock.store.filters import (
+    CERTIFICATES,
     JOB_NODES,
     JOBS,
     NODES,
@@ -83,7 +87,7 @@ from penstock.store.filters import (
 )
 from penstock.store.lists import TaskLists
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 """The number of the newest migration; the file carries it as its user_version."""
 
 _T = TypeVar("_T")
@@ -159,6 +163,10 @@ class SqliteStore:
             c.PutJobNode: self._put_job_nodes,
             c.PutSchedule: self._put_schedules,
             c.DropSchedule: self._drop_schedules,
+            c.PutCertificate: self._put_certificates,
+            c.DropCertificate: self._drop_certificates,
+            c.PutNodeUser: self._put_node_users,
+            c.DropNodeUser: lambda group: self._many("drop_node_user", ((x.no,) for x in group)),
             c.AddEvent: self._add_events,
             c.TrimEvents: lambda group: self._many("trim_events", ((x.before_no,) for x in group)),
             c.SetTotals: self._set_totals,
@@ -222,6 +230,8 @@ class SqliteStore:
             subtasks=[record(SubtaskRecord, row[0]) for row in self._rows("given_subtasks")],
             job_nodes=[record(JobNodeRecord, row[0]) for row in self._rows("job_nodes")],
             schedules=[record(ScheduleRecord, row[0]) for row in self._rows("schedules")],
+            certificates=[record(CertificateRecord, row[0]) for row in self._rows("certificates")],
+            node_users=[record(NodeUserRecord, row[0]) for row in self._rows("node_users")],
             clock_offset_us=meta.get("clock_offset_us", 0),
             totals={no: record(Totals, text) for no, text in self._rows("all_totals")},
             lifetimes={name: record(Lifetime, text) for name, text in self._rows("lifetimes")},
@@ -292,7 +302,7 @@ class SqliteStore:
         )
 
     def _drop_nodes(self, group: list[c.DropNode]) -> None:
-        for name in ("drop_node", "drop_node_chores", "drop_node_recent"):
+        for name in ("drop_node", "drop_node_chores", "drop_node_users", "drop_node_recent"):
             self._many(name, ((change.no,) for change in group))
 
     def _put_jobs(self, group: list[c.PutJob]) -> None:
@@ -357,6 +367,19 @@ class SqliteStore:
 
     def _put_schedules(self, group: list[c.PutSchedule]) -> None:
         self._many("put_schedule", (schedule_cells(change.schedule) for change in group))
+
+    def _put_certificates(self, group: list[c.PutCertificate]) -> None:
+        self._many("put_certificate", (certificate_cells(change.certificate) for change in group))
+        secrets = ((x.certificate.no, x.secret) for x in group if x.secret is not None)
+        self._many("put_certificate_secret", secrets)
+
+    def _drop_certificates(self, group: list[c.DropCertificate]) -> None:
+        for name in ("drop_certificate", "drop_certificate_secret"):
+            self._many(name, ((change.no,) for change in group))
+
+    def _put_node_users(self, group: list[c.PutNodeUser]) -> None:
+        users = (change.user for change in group)
+        self._many("put_node_user", ((x.no, x.node_no, key_of(x.name), document(x)) for x in users))
 
     def _add_events(self, group: list[c.AddEvent]) -> None:
         events = (change.event for change in group)
@@ -538,6 +561,24 @@ class SqliteStore:
         where, values = _where("schedule_no", schedule_no, JOBS, query)
         rows = self._read.execute(f"SELECT document FROM job {where}", values)
         return [record(JobRecord, row[0]) for row in rows]
+
+    @answered
+    async def certificate(self, account: str, certificate_id: str) -> CertificateRecord | None:
+        """See `Store.certificate`."""
+        return self._one(CertificateRecord, "certificate", account, key_of(certificate_id))
+
+    @answered
+    async def certificate_secret(self, no: int) -> bytes | None:
+        """See `Store.certificate_secret`."""
+        rows = self._rows("certificate_secret", no)
+        return rows[0][0] if rows else None
+
+    @answered
+    async def list_certificates(self, account: str, query: Query) -> Sequence[CertificateRecord]:
+        """See `Store.list_certificates`."""
+        where, values = _where("account", account, CERTIFICATES, query)
+        rows = self._read.execute(f"SELECT document FROM certificate {where}", values)
+        return [record(CertificateRecord, row[0]) for row in rows]
 
     @answered
     async def events(self, after: int, limit: int) -> Sequence[EventRecord]:

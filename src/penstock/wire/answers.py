@@ -116,7 +116,7 @@ async def listed(
     return _page(request, kind, items, next_link)
 
 
-def created(request: Request, path: str, modified_us: int) -> Answer:
+def created(request: Request, path: str, modified_us: int | None = None) -> Answer:
     """201 for the new resource at `path`."""
     url = request.base + path
     return Answer(201, {"Location": url, "DataServiceId": url, **_state(modified_us)})

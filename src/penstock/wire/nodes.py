@@ -31,6 +31,7 @@ from penstock.wire.shown import (
     shown_spec,
     task_path,
     time_or_none,
+    without_secrets,
 )
 
 
@@ -144,8 +145,9 @@ def shown_node(
             "runningTaskSlotsCount": node.running_slots,
             "totalTasksSucceeded": node.tasks_succeeded,
             "recentTasks": [_recent(request, each) for each in recent] or None,
-            "startTask": shown_spec(start_task) if start_task else None,
+            "startTask": without_secrets(shown_spec(start_task)) if start_task else None,
             "startTaskInfo": _start_task_info(node.start_task),
+            "certificateReferences": _certificates(pool),
             "errors": _errors(node),
             "isDedicated": node.dedicated,
             "nodeAgentInfo": _agent(node),
@@ -154,6 +156,11 @@ def shown_node(
             else None,
         }
     )
+
+
+def _certificates(pool: PoolRecord) -> list[Document] | None:
+    references = pool.spec.certificate_references
+    return [shown_spec(reference) for reference in references] if references else None
 
 
 def _agent(node: NodeRecord) -> Document | None:

@@ -142,6 +142,7 @@ PROPERTIES: Final[dict[str, dict[str, Property]]] = {
         ),
         "lastModifiedTime": _time("lastModified"),
     },
+    "certificates": _table(_same("state"), _time("stateTransitionTime")),
     "jobpreparationandreleasetaskstatus": _table(
         _same("poolId"),
         _same("nodeId"),

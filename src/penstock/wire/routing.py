@@ -108,9 +108,9 @@ class Router:
 
 
 def _with_certificate(parts: Sequence[str]) -> Sequence[str]:
-    """Take ``certificates(thumbprintAlgorithm=a,thumbprint=t)`` as a name and an id."""
+    """Take ``certificates(thumbprintAlgorithm=a,thumbprint=t)`` as a name and an id in brackets."""
     if parts and parts[0].lower().startswith(_CERTIFICATE):
-        return ("certificates", parts[0][len(_CERTIFICATE) : -1] or "()", *parts[1:])
+        return ("certificates", parts[0][len(_CERTIFICATE) - 1 :], *parts[1:])
     return parts
 
 

@@ -16,6 +16,7 @@ from penstock.engine.engine import Engine
 from penstock.engine.links import Link
 from penstock.engine.settings import EngineSettings
 from penstock.engine.state import State
+from penstock.engine.vault import KEY_BYTES, Vault
 from penstock.messages import (
     ChoreDone,
     DropNode,
@@ -152,6 +153,7 @@ class House:
             "server_id": "test",
             "stop_wait_s": 0.05,
             "node_silent_us": 30_000_000,
+            "vault": Vault(b"k" * KEY_BYTES),
         }
         self.settings = EngineSettings(**values | settings)
         self.engine = self.new_engine()
@@ -283,6 +285,8 @@ async def memory_is_true(house: House) -> None:
     assert believed.subtasks._all == rebuilt.subtasks._all
     assert believed.job_nodes._all == rebuilt.job_nodes._all
     assert believed.node_given == rebuilt.node_given
+    assert believed.certificates._all == rebuilt.certificates._all
+    assert believed.node_users._all == rebuilt.node_users._all
     rebuilt.linked = believed.linked
     for node in rebuilt.nodes.values():
         rebuilt.open_or_close(node)

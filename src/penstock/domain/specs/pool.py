@@ -58,6 +58,16 @@ class SchedulingPolicy(Spec, frozen=True, kw_only=True):
     job_default_order: str | None = None  # none | creationtime
 
 
+class CertificateReference(Spec, frozen=True, kw_only=True):
+    """A certificate that nodes are to have, and who may use it there."""
+
+    thumbprint: str
+    thumbprint_algorithm: str
+    store_location: str | None = None  # currentuser | localmachine
+    store_name: str | None = None
+    visibility: list[str] | None = None  # starttask | task | remoteuser
+
+
 class PoolTemplate(Spec, frozen=True, kw_only=True):
     """A pool without an id, as the one that is made for a job is described."""
 
@@ -73,6 +83,7 @@ class PoolTemplate(Spec, frozen=True, kw_only=True):
     enable_inter_node_communication: bool | None = None
     network_configuration: JsonObject | None = None
     start_task: StartTask | None = None
+    certificate_references: list[CertificateReference] | None = None
     application_package_references: list[PackageReference] | None = None
     task_slots_per_node: int | None = None
     task_scheduling_policy: SchedulingPolicy | None = None
@@ -95,6 +106,7 @@ class PoolPatch(Spec, frozen=True, kw_only=True):
     """
 
     start_task: StartTask | None = None
+    certificate_references: list[CertificateReference] | None = None
     application_package_references: list[PackageReference] | None = None
     metadata: list[NameValue] | None = None
     display_name: str | None = None
@@ -113,6 +125,7 @@ class PoolReplacement(Spec, frozen=True, kw_only=True):
     """What updateproperties replaces; an absent start task removes it."""
 
     start_task: StartTask | None = None
+    certificate_references: list[CertificateReference] | None = None
     application_package_references: list[PackageReference]
     metadata: list[NameValue]
 

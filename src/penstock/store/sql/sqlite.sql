@@ -173,6 +173,40 @@ SELECT document FROM schedule ORDER BY no
 -- name: schedule
 SELECT document FROM schedule WHERE account = ? AND key = ?
 
+-- name: put_certificate
+INSERT OR REPLACE INTO certificate (no, account, key, state, state_us, document)
+VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: put_certificate_secret
+INSERT OR REPLACE INTO certificate_secret (no, secret) VALUES (?, ?)
+
+-- name: drop_certificate
+DELETE FROM certificate WHERE no = ?
+
+-- name: drop_certificate_secret
+DELETE FROM certificate_secret WHERE no = ?
+
+-- name: certificates
+SELECT document FROM certificate ORDER BY no
+
+-- name: certificate
+SELECT document FROM certificate WHERE account = ? AND key = ?
+
+-- name: certificate_secret
+SELECT secret FROM certificate_secret WHERE no = ?
+
+-- name: put_node_user
+INSERT OR REPLACE INTO node_user (no, node_no, key, document) VALUES (?, ?, ?, ?)
+
+-- name: drop_node_user
+DELETE FROM node_user WHERE no = ?
+
+-- name: drop_node_users
+DELETE FROM node_user WHERE node_no = ?
+
+-- name: node_users
+SELECT document FROM node_user ORDER BY no
+
 -- name: add_event
 INSERT INTO event (no, at_us, account, name, body) VALUES (?, ?, ?, ?, ?)
 
