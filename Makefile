@@ -8,16 +8,19 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format sim fire fuzz bench azurite clean
+.PHONY: help quickstart test test-clients check format sim fire fuzz bench azurite clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 quickstart: $(VENV)/quickstart.stamp ## run the main job on real input, in seconds
 	@$(BIN)/python examples/run.py examples/quickstart.py
 
 test: $(VENV)/develop.stamp azurite _iproute2 ## pass all tests; ARGS=... for pytest
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-clients: $(VENV)/develop.stamp azurite ## let real clients try it; installs them once; ARGS=...
+	@$(BIN)/python -m pytest $(if $(filter tests/%,$(ARGS)),,tests/clients) $(ARGS)
 
 check: $(VENV)/develop.stamp ## format, lint and types
 	@$(BIN)/ruff format --check .
