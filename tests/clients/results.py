@@ -18,6 +18,8 @@ from penstock.wire.versions import covers
 from tests.clients.witness import Exchange
 
 DIRECTORY: Final = Path(__file__).parent / "results"
+_RECORDING: Final = os.environ.pop("PENSTOCK_RECORD", "") != ""
+"""Taken away here, for a server would refuse it as a setting that it does not know."""
 
 Outcome = Literal["works", "refused", "not in client", "client fails"]
 Entry = Mapping[str, str]
@@ -45,18 +47,21 @@ def measured(
 ) -> dict[str, Any]:
     """Sum up the steps by operation. `version` is the api-version that the client should speak.
 
-    `broken` has operations that fail in the client itself, with the reason: where it does so only
-    in some ways, the steps may well show others that work.
+    `broken` names, by operation, a step that shows a fault of the client's own: what fails there
+    has failed before anything was sent.
     """
     found = _by_operation(steps)
+    faults = {step.name: step for step in steps if step.failure}
     operations = {}
     for operation in OPERATIONS:
         if operation.extension or not covers(version, operation.since, operation.until):
             continue
-        if broken and operation.name in broken:
-            operations[operation.name] = _entry("client fails", broken[operation.name])
-        else:
-            operations[operation.name] = _summed(found.get(operation.name, ()))
+        entry = _summed(found.get(operation.name, ()))
+        fault = faults.get((broken or {}).get(operation.name, ""))
+        if fault is not None and not fault.exchanges:
+            after = "; called otherwise it works" if entry["result"] == "works" else ""
+            entry = _entry("client fails", f"{fault.name}: {fault.failure}{after}")
+        operations[operation.name] = entry
     return {"client": client, "apiVersion": version, "operations": operations}
 
 
@@ -89,7 +94,7 @@ def _entry(result: Outcome, note: str = "") -> Entry:
 def check(name: str, found: Mapping[str, Any]) -> None:
     """Compare with the stored file, or write it where PENSTOCK_RECORD is set."""
     file = DIRECTORY / f"{name}.json"
-    if os.environ.get("PENSTOCK_RECORD"):
+    if _RECORDING:
         DIRECTORY.mkdir(exist_ok=True)
         file.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
         return

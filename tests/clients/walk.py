@@ -38,22 +38,26 @@ class Walk:
     complaints: Sequence[str]
     """What it asserted in vain, or could not go on for."""
 
-    def failures(self, allowed: Mapping[str, str]) -> list[str]:
-        """Every complaint, and every failure of a step other than the code allowed for it."""
-        return [
-            *self.complaints,
-            *(
-                f"{step.name}: {step.failure} ({'; '.join(map(str, step.exchanges))[-600:]})"
-                for step in self.steps
-                if step.failure and step.code not in (NOT_YET, allowed.get(step.name))
-            ),
-            *(
-                f"{step.name}: {exchange.status} {exchange}"
-                for step in self.steps
-                for exchange in step.exchanges
-                if exchange.status >= 500 and exchange.code != NOT_YET
-            ),
-        ]
+    def expect(self, expected: Mapping[str, str]) -> None:
+        """Fail, with all that went wrong, unless the walk went as it has to."""
+        failures = self.failures(expected)
+        if failures:
+            raise AssertionError("\n".join(failures))
+
+    def failures(self, expected: Mapping[str, str]) -> list[str]:
+        """All that went wrong. `expected` has the steps that are to fail, and how."""
+        lines = list(self.complaints)
+        for step in self.steps:
+            lines += [f"{step.name}: {each}" for each in step.exchanges if _our_fault(each)]
+            if step.code != NOT_YET and step.failure != expected.get(step.name, ""):
+                sent = "; ".join(map(str, step.exchanges))[-500:]
+                lines.append(f"{step.name}: {step.failure or 'did not fail'} ({sent})")
+        missing = expected.keys() - {step.name for step in self.steps}
+        return [*lines, *(f"{name}: no such step" for name in sorted(missing))]
+
+
+def _our_fault(exchange: Exchange) -> bool:
+    return exchange.status >= 500 and exchange.code != NOT_YET
 
 
 def walk(

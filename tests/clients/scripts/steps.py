@@ -59,7 +59,12 @@ def go(part: Callable[..., Any], *words: Any) -> None:
         check(f"all of {part.__name__}", False, traceback.format_exc()[-1500:])
 
 
-def until(what: str, ask: Callable[[], Any], within_s: float = 30.0) -> Any:
+def until(
+    what: str,
+    ask: Callable[[], Any],
+    within_s: float = 30.0,
+    seen: Callable[[], Any] | None = None,
+) -> Any:
     """Ask until the answer is true; complain when it never is. Not a step of its own."""
     end = time.monotonic() + within_s
     while True:
@@ -67,6 +72,6 @@ def until(what: str, ask: Callable[[], Any], within_s: float = 30.0) -> Any:
         if answer:
             return answer
         if time.monotonic() > end:
-            check(f"never within {within_s} s: {what}", False, answer)
+            check(f"within {within_s} s: {what}", False, seen() if seen else answer)
             return answer
         time.sleep(0.05)
