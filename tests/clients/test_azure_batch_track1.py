@@ -1,0 +1,73 @@
+"""azure-batch before 15: every operation of every group, by an SDK of today and older ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+
+from tests.clients import results
+from tests.clients.installs import Client, Install
+from tests.clients.walk import walk
+from tests.clients.witness import Witness
+from tests.e2e.harness import Penstock
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One release of the SDK, and the one api-version that it speaks."""
+
+    number: str
+    version: str
+    python: str | None = None
+
+    def client(self) -> Client:
+        """What to install."""
+        return Client(
+            name="azure-batch",
+            version=self.number,
+            packages=(f"azure-batch=={self.number}",),
+            python=self.python,
+        )
+
+
+RELEASES: Final = (
+    Release("14.2.0", "2024-02-01.19.0"),
+    Release("6.0.0", "2018-12-01.8.0", python="3.8"),
+)
+
+EXPECTED: Final[Mapping[str, str]] = {
+    "application.get": "ApplicationNotFound",
+    "certificate.add: again": "CertificateExists",
+    "certificate.cancel_deletion": "CertificateStateActive",
+    "pool.add: again": "PoolExists",
+    "pool.patch: stale ETag": "ConditionNotMet",
+    "file.get_from_compute_node: deleted": "FileNotFound",
+    "compute_node.delete_user: again": "NodeUserNotFound",
+    "compute_node_extension.get": "ExtensionNotFound",
+    "job.add: again": "JobExists",
+    "task.add: again": "TaskExists",
+    "task.terminate: again": "TaskCompleted",
+    "task.reactivate: successful": "TaskSucceeded",
+    "task.get: deleted": "TaskNotFound",
+    "file.get_from_task: deleted": "FileNotFound",
+    "pool.stop_resize: steady": "OperationInvalidForCurrentState",
+    "pool.get: deleted": "PoolNotFound",
+}
+"""Steps that are to fail, where the release has them, with the service's code."""
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.number)
+def test_every_operation(
+    release: Release,
+    installed: Callable[[Client], Install],
+    service: Penstock,
+    witness: Witness,
+) -> None:
+    install = installed(release.client())
+    done = walk(install, "azure_batch_track1.py", witness, service.ready)
+    found = results.measured(f"azure-batch {release.number}", release.version, done.steps)
+    done.expect(EXPECTED)
+    results.check(f"azure-batch-{release.number}", found)
