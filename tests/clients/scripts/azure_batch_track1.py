@@ -10,7 +10,7 @@ import base64
 import hashlib
 import inspect
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from azure.batch import models
@@ -243,7 +243,7 @@ def node_files(tour: Tour, node: str) -> None:
 
 def node_parts(tour: Tour, node: str) -> None:
     """Users, extensions, remote login, logs."""
-    now = datetime.now(UTC)
+    now = datetime.now(timezone.utc)
     soon = now + timedelta(days=1)
     user = models.ComputeNodeUser(name="walker", password="Secret-1", expiry_time=soon)
     tour.do("compute_node.add_user", "main", node, user)
