@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.domain.records import EventRecord
@@ -357,6 +357,25 @@ OPERATIONS: dict[str, Case] = {
     "ready": Case("GET", "/ready", signed=False, version=None),
 }
 """By name."""
+
+OLD_ANSWERS: dict[str, Case] = {
+    f"{name}-{version}": replace(OPERATIONS[name], version=version)
+    for version in ("2016-07-01.3.1", "2018-12-01.8.0")
+    for name in (
+        "pool-get",
+        "node-get",
+        "job-get-special",
+        "job-special-status",
+        "job-taskcounts",
+        "jobschedule-get",
+        "task-get",
+        "task-subtasks-several",
+        "nodecounts-list",
+    )
+    if (name, version)
+    not in (("job-taskcounts", "2016-07-01.3.1"), ("nodecounts-list", "2016-07-01.3.1"))
+}
+"""What is shown of the same things under versions of old."""
 
 ERRORS: dict[str, Case] = {
     "MissingRequiredHeader": Case("GET", "/pools", signed=False),

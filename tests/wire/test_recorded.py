@@ -20,7 +20,7 @@ from penstock.domain.refusals import Refusal
 from penstock.wire.operations import OPERATIONS as TABLE
 from penstock.wire.request import segments
 from penstock.wire.routing import Operation, Router
-from tests.wire.cases import ERRORS, OPERATIONS, Case, prepared
+from tests.wire.cases import ERRORS, OLD_ANSWERS, OPERATIONS, Case, prepared
 from tests.wire.edge import VERSION, Edge
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -79,6 +79,11 @@ def compare(name: str, found: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operation(name: str) -> None:
     compare(f"operations/{name}", asyncio.run(exchange(OPERATIONS[name])))
+
+
+@pytest.mark.parametrize("name", OLD_ANSWERS)
+def test_an_operation_under_an_old_version(name: str) -> None:
+    compare(f"versions/{name}", asyncio.run(exchange(OLD_ANSWERS[name])))
 
 
 @pytest.mark.parametrize("name", ERRORS)

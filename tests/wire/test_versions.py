@@ -154,31 +154,30 @@ def test_statuses_are_those_of_the_client(version: str) -> None:
             assert answer["status"] == expected[found.verb, found.path], name
 
 
-@pytest.mark.parametrize("kind", SHOWN)
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_is_shown_has_the_names_that_the_client_knows(version: str, kind: str) -> None:
-    known = of_model(version, kind)
-    if known is None:
-        return
-    given = set(paths(shown(version, kind, with_newest_names(kind))))
+def test_what_is_shown_has_the_names_that_the_client_knows(version: str) -> None:
+    for kind in SHOWN:
+        known = of_model(version, kind)
+        if known is None:
+            continue
+        given = set(paths(shown(version, kind, with_newest_names(kind))))
 
-    wanted = set(paths(known))
-    assert given <= wanted
-    assert [path for path in wanted - given if not explained(path)] == []
+        wanted = set(paths(known))
+        assert given <= wanted, kind
+        assert [path for path in wanted - given if not explained(path)] == [], kind
 
 
-@pytest.mark.parametrize("kind", ROUND_TRIPS)
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_the_client_sends_is_shown_to_it_again(version: str, kind: str) -> None:
-    name, part = ROUND_TRIPS[kind]
-    known = call(version, name)
-    assert known is not None
-    sent = document(tree(version, known.request))
+def test_what_the_client_sends_is_shown_to_it_again(version: str) -> None:
+    for kind, (name, part) in ROUND_TRIPS.items():
+        known = call(version, name)
+        assert known is not None
+        sent = document(tree(version, known.request))
 
-    again = shown(version, kind, read(version, part, sent))
+        again = shown(version, kind, read(version, part, sent))
 
-    lost = set(paths(sent)) - set(paths(again))
-    assert [path for path in lost if not explained(path)] == []
+        lost = set(paths(sent)) - set(paths(again))
+        assert [path for path in lost if not explained(path)] == [], kind
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -28,6 +28,11 @@ class Call(NamedTuple):
     response: str | None
 
 
+def _verb_and_path(name: str) -> tuple[str, str]:
+    verb, _, path = name.partition(" ")
+    return verb, path
+
+
 def _is_in(version: str, spans: Iterable[tuple[int, int]]) -> bool:
     place = VERSIONS.index(version)
     return any(first <= place <= last for first, last in spans)
@@ -37,7 +42,7 @@ def _is_in(version: str, spans: Iterable[tuple[int, int]]) -> bool:
 def calls(version: str) -> list[Call]:
     """All operations of the client of a version."""
     return [
-        Call(name.partition(" ")[0], name.partition(" ")[2], status, request, response)
+        Call(*_verb_and_path(name), status, request, response)
         for name, status, request, response, spans in _FACTS["operations"]
         if _is_in(version, spans)
     ]
