@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from penstock.wire.operations import OPERATIONS
-from penstock.wire.versions import covers
+from penstock.wire.versions.releases import covers
 from tests.clients.witness import Exchange
 
 DIRECTORY: Final = Path(__file__).parent / "results"

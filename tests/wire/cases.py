@@ -37,6 +37,91 @@ POOL = {
     },
     "metadata": [{"name": "owner", "value": "me"}, {"name": "empty", "value": None}],
 }
+FORMULA = "$TargetDedicatedNodes = 2;"
+RICH = {
+    "id": "Rich",
+    "vmSize": "standard_d2s_v3",
+    "targetDedicatedNodes": 1,
+    "virtualMachineConfiguration": {
+        **MACHINE,
+        "windowsConfiguration": {},
+        "dataDisks": [{"lun": "0", "diskSizeGB": "64"}],
+        "licenseType": "windows_server",
+        "containerConfiguration": {
+            "type": "DockerCompatible",
+            "containerImageNames": ["busybox"],
+            "containerRegistries": [{"username": "me", "password": "never shown"}],
+        },
+        "diskEncryptionConfiguration": {"targets": ["OsDisk"], "customerManagedKey": {}},
+        "nodePlacementConfiguration": {},
+        "extensions": [
+            {
+                "name": "watch",
+                "publisher": "p",
+                "type": "t",
+                "settings": {"password": "shown: these are public"},
+                "protectedSettings": {"key": "never shown"},
+            }
+        ],
+        "osDisk": {"ephemeralOSDiskSettings": {"placement": "CacheDisk"}, "caching": "ReadOnly"},
+        "securityProfile": {
+            "securityType": "TrustedLaunch",
+            "proxyAgentSettings": {"imds": {"mode": "enforce"}},
+        },
+    },
+    "networkConfiguration": {
+        "endpointConfiguration": {
+            "inboundNATPools": [
+                {
+                    "name": "web",
+                    "protocol": "TCP",
+                    "backendPort": "80",
+                    "frontendPortRangeStart": 8000,
+                    "frontendPortRangeEnd": 8100,
+                    "networkSecurityGroupRules": [
+                        {"priority": 150, "access": "Allow", "sourceAddressPrefix": "internet"}
+                    ],
+                }
+            ]
+        },
+        "publicIPAddressConfiguration": {"ipFamilies": ["ipv4"]},
+    },
+    "userAccounts": [
+        {
+            "name": "me",
+            "password": "never shown",
+            "elevationLevel": "Admin",
+            "linuxUserConfiguration": {"uid": 5, "gid": 6, "sshPrivateKey": "never shown"},
+            "windowsUserConfiguration": {},
+        }
+    ],
+    "mountConfiguration": [
+        {
+            "azureBlobFileSystemConfiguration": {
+                "accountName": "a",
+                "containerName": "c",
+                "relativeMountPath": "blobs",
+                "sasKey": "never shown",
+            }
+        },
+        {
+            "cifsMountConfiguration": {
+                "username": "me",
+                "source": "//host/share",
+                "relativeMountPath": "share",
+                "password": "never shown",
+            }
+        },
+    ],
+    "upgradePolicy": {"mode": "Rolling", "rollingUpgradePolicy": {"maxBatchInstancePercent": 20}},
+    "startTask": {
+        "commandLine": "",
+        "containerSettings": {
+            "imageName": "busybox",
+            "registry": {"username": "me", "password": "never shown"},
+        },
+    },
+}
 JOB = {
     "id": "Job",
     "poolInfo": {"poolId": "Pool"},
@@ -219,6 +304,21 @@ OPERATIONS: dict[str, Case] = {
         "GET", "/nodeagentskus?maxresults=2&$filter=osType%20eq%20'Linux'", version="2018-12-01.8.0"
     ),
     "nodecounts-list": Case("GET", "/nodecounts"),
+    "applications-list": Case("GET", "/applications?maxresults=10"),
+    "application-get": Case("GET", "/applications/blender"),
+    "pool-get-rich": Case(
+        "GET",
+        "/pools/Rich?$select=networkConfiguration,virtualMachineConfiguration,userAccounts,"
+        "mountConfiguration,upgradePolicy,startTask",
+        after=(("POST", "/pools", RICH),),
+    ),
+    "pool-enableautoscale": Case(
+        "POST", "/pools/Pool/enableautoscale", {"autoScaleFormula": FORMULA}
+    ),
+    "pool-disableautoscale": Case("POST", "/pools/Pool/disableautoscale"),
+    "pool-evaluateautoscale": Case(
+        "POST", "/pools/Pool/evaluateautoscale", {"autoScaleFormula": FORMULA}
+    ),
     "pool-add": Case("POST", "/pools", {**POOL, "id": "Other"}),
     "pool-list": Case("GET", "/pools"),
     "pool-get": Case("GET", "/pools/pool"),
@@ -241,6 +341,11 @@ OPERATIONS: dict[str, Case] = {
     "pool-removenodes": Case("POST", "/pools/Pool/removenodes", {"nodeList": ["node-0-d"]}),
     "node-list": Case("GET", "/pools/Pool/nodes?maxresults=1"),
     "node-get": Case("GET", "/pools/Pool/nodes/node-0-p"),
+    "node-get-unmounted": Case(
+        "GET",
+        "/pools/Rich/nodes/node-0-d?$select=id,state,errors,startTask",
+        after=(("POST", "/pools", RICH),),
+    ),
     "node-reboot": Case("POST", f"{NODE}/reboot", {"nodeRebootOption": "taskCompletion"}),
     "node-reimage": Case("POST", f"{NODE}/reimage"),
     "node-start": Case("POST", f"{NODE}/start"),
@@ -439,6 +544,16 @@ ERRORS: dict[str, Case] = {
     "InvalidRange": Case("GET", f"{FILES}/stdout.txt", headers={"ocp-range": "bytes=8-"}),
     "JobScheduleNotFound": Case("GET", "/jobschedules/none"),
     "JobScheduleExists": Case("POST", "/jobschedules", SCHEDULE, after=SCHEDULED),
-    "NotImplementedYet": Case("GET", "/applications"),
+    "NotImplementedYet": Case("GET", "/poolusagemetrics"),
+    "ApplicationNotFound": Case("GET", "/applications/blender"),
+    "AutoScalingFormulaTooLong": Case(
+        "POST", "/pools/Pool/evaluateautoscale", {"autoScaleFormula": " " * 8193}
+    ),
+    "InvalidAutoScalingSettings": Case(
+        "POST", "/pools", {**POOL, "enableAutoScale": True, "autoScaleFormula": FORMULA}
+    ),
+    "OperationNotValidOnPool": Case(
+        "POST", "/pools/Pool/evaluateautoscale", {"autoScaleFormula": FORMULA}
+    ),
 }
 """By class. The others depend on states that the fake service does not have; see the test."""

@@ -105,6 +105,11 @@ class InvalidAutoScalingSettings(_BadRequest):
     message = "The automatic scaling settings of the pool contradict each other."
 
 
+class AutoScalingFormulaTooLong(_BadRequest):
+    code = "AutoScalingFormulaTooLong"
+    message = "The formula for automatic scaling is too long."
+
+
 class MultipleConditionHeadersNotSupported(_BadRequest):
     code = "MultipleConditionHeadersNotSupported"
     message = "These conditional headers cannot be combined in one request."
@@ -201,6 +206,11 @@ class FileNotFound(_NotFound):
     message = "The specified file does not exist."
 
 
+class ApplicationNotFound(_NotFound):
+    code = "ApplicationNotFound"
+    message = "The specified application does not exist."
+
+
 class UnsupportedHttpVerb(Refusal):
     status = 405
     code = "UnsupportedHttpVerb"
@@ -228,6 +238,11 @@ class PoolBeingDeleted(_Conflict):
 class PoolBeingResized(_Conflict):
     code = "PoolBeingResized"
     message = "The specified pool is being resized."
+
+
+class OperationNotValidOnPool(_Conflict):
+    code = "OperationNotValidOnPool"
+    message = "The specified operation is not valid on the pool."
 
 
 class PoolQuotaReached(_Conflict):

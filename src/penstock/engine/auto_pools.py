@@ -32,6 +32,7 @@ FOR_SCHEDULE: Final = "jobschedule"
 _CODES: Final = {
     "PoolQuotaReached": "AutoPoolCreationFailedWithQuotaReached",
     "InvalidApplicationPackageReferences": "InvalidApplicationPackageReferencesInAutoPool",
+    "InvalidCertificateReferences": "InvalidCertificatesInAutoPool",
 }
 """What a job is told instead of the refusal that its pool met."""
 

@@ -6,7 +6,7 @@ A field that has no value is left out. Those without a default are always there.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -163,10 +163,23 @@ class Image(_Body, frozen=True):
     version: str | None = None
 
 
+class Windows(_Body, frozen=True):
+    enable_automatic_updates: bool | None = None
+
+
 class Machine(_Body, frozen=True):
     image_reference: Image
     node_agent_id: str
-    windows_configuration: dict[str, Any] | None = None
+    windows_configuration: Windows | None = None
+
+
+class CloudService(_Body, frozen=True):
+    os_family: str
+    target_os_version: str | None = None
+
+
+class Network(_Body, frozen=True):
+    subnet_id: str | None = None
 
 
 class PoolCreated(_Body, frozen=True, kw_only=True):
@@ -174,7 +187,8 @@ class PoolCreated(_Body, frozen=True, kw_only=True):
     display_name: str | None = None
     vm_size: str
     image_type: str
-    network_configuration: dict[str, Any] | None = None
+    cloud_service_configuration: CloudService | None = None
+    network_configuration: Network | None = None
     virtual_machine_configuration: Machine | None = None
     resize_timeout: str  # milliseconds, as text
     target_dedicated_nodes: int

@@ -276,14 +276,17 @@ def _put_pool(change: c.PutPool, state: State, now_us: int) -> Iterator[Told]:
 def _created(pool: PoolRecord) -> b.PoolCreated:
     spec = pool.spec
     policy, timeout = spec.task_scheduling_policy, spec.resize_timeout
-    network = spec.network_configuration
+    network, cloud = spec.network_configuration, spec.cloud_service_configuration
     limit_us = None if timeout is None else timeout.micros
     return b.PoolCreated(
         id=spec.id,
         display_name=spec.display_name,
         vm_size=spec.vm_size,
-        image_type="VirtualMachineConfiguration",
-        network_configuration={"subnetId": network.get("subnetId")} if network else None,
+        image_type="VirtualMachineConfiguration" if cloud is None else "CloudServiceConfiguration",
+        cloud_service_configuration=b.CloudService(cloud.os_family, cloud.os_version)
+        if cloud
+        else None,
+        network_configuration=b.Network(network.subnet_id) if network else None,
         virtual_machine_configuration=_machine(pool),
         resize_timeout=str(_DEFAULT_RESIZE_MS if limit_us is None else limit_us // 1000),
         target_dedicated_nodes=spec.target_dedicated_nodes or 0,
@@ -300,11 +303,11 @@ def _machine(pool: PoolRecord) -> b.Machine | None:
     machine = pool.spec.virtual_machine_configuration
     if machine is None:
         return None
-    image = machine.image_reference
+    image, windows = machine.image_reference, machine.windows_configuration
     return b.Machine(
         b.Image(image.publisher, image.offer, image.sku, image.version),
         machine.node_agent_sku_id,
-        machine.windows_configuration,
+        b.Windows(windows.enable_automatic_updates) if windows else None,
     )
 
 

@@ -70,4 +70,4 @@ def _user(pool: PoolTemplate, username: str | None) -> Failure | None:
 
 
 def _names(pool: PoolTemplate) -> set[str]:
-    return {str(account["name"]) for account in pool.user_accounts or ()}
+    return {account.name for account in pool.user_accounts or ()}

@@ -12,7 +12,13 @@ from penstock.domain.refusals import (
     PoolBeingDeleted,
     PoolExists,
 )
-from penstock.domain.specs.pool import PoolPatch, PoolReplacement, PoolSpec, StartTask
+from penstock.domain.specs.pool import (
+    ALWAYS_CHANGEABLE,
+    PoolPatch,
+    PoolReplacement,
+    PoolSpec,
+    StartTask,
+)
 from penstock.domain.states import (
     ALLOCATION_MOVES,
     POOL_MOVES,
@@ -73,8 +79,7 @@ def patch_pool(
         for name in patch.__struct_fields__
         if (value := getattr(patch, name)) is not None
     }
-    always = {"start_task", "certificate_references", "application_package_references", "metadata"}
-    if new.keys() - always and turn.state.roster.members(pool.no).numbers:
+    if new.keys() - ALWAYS_CHANGEABLE and turn.state.roster.members(pool.no).numbers:
         raise OperationInvalidForCurrentState(
             Reason="these properties can be changed only while the pool has no compute nodes"
         )
@@ -86,7 +91,7 @@ def patch_pool(
 def replace_properties(
     turn: Turn, settings: EngineSettings, account: str, pool_id: str, new: PoolReplacement
 ) -> PoolRecord:
-    """Replace start task, package references and metadata."""
+    """Replace what is replaced as a whole: start task, references, metadata."""
     pool = changeable(turn, account, pool_id, Conditions())
     _need_storage(settings, account, new.start_task)
     check_references(turn, account, new.certificate_references)
@@ -96,6 +101,7 @@ def replace_properties(
         certificate_references=new.certificate_references,
         application_package_references=new.application_package_references,
         metadata=new.metadata,
+        target_node_communication_mode=new.target_node_communication_mode,
     )
     return put_pool(turn, pool, spec=spec)
 

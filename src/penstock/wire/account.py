@@ -10,6 +10,7 @@ from typing import Final
 
 from penstock.domain.queries import Both, Compare, Either, Filter, Query, StartsWith, Value
 from penstock.domain.records import NodeRecord, PoolRecord
+from penstock.domain.refusals import ApplicationNotFound
 from penstock.wire.answers import Answer, Document, many
 from penstock.wire.images import IMAGES, Image
 from penstock.wire.odata import filter_of
@@ -57,6 +58,18 @@ async def list_supported_images(request: Request) -> Answer:
     page = following[:size]
     link = next_link(request, page[-1][0]) if len(following) > size else None
     return many(request, "supportedimages", [document for _, document in page], link)
+
+
+async def list_applications(request: Request) -> Answer:
+    """GET /applications: there are none, as only a management plane could make them."""
+    page_size(request)
+    start_of(request)
+    return many(request, "applications", [])
+
+
+async def get_application(request: Request) -> Answer:
+    """GET /applications/{application}"""
+    raise ApplicationNotFound(ApplicationId=request.ids[0][:64])
 
 
 def _shown_image(image: Image) -> Document:

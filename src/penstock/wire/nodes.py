@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from penstock.domain.instants import instant_text
 from penstock.domain.records import (
+    Detail,
+    Failure,
     NodeRecord,
     NodeWork,
     PoolRecord,
@@ -148,7 +150,7 @@ def shown_node(
             "startTask": without_secrets(shown_spec(start_task)) if start_task else None,
             "startTaskInfo": _start_task_info(node.start_task),
             "certificateReferences": _certificates(pool),
-            "errors": _errors(node),
+            "errors": _errors(pool, node),
             "isDedicated": node.dedicated,
             "nodeAgentInfo": _agent(node),
             "virtualMachineInfo": {"imageReference": shown_spec(machine.image_reference)}
@@ -170,12 +172,26 @@ def _agent(node: NodeRecord) -> Document | None:
     return {"version": node.agent_version, "lastUpdateTime": instant_text(updated_us)}
 
 
-def _errors(node: NodeRecord) -> list[Document] | None:
+def _errors(pool: PoolRecord, node: NodeRecord) -> list[Document] | None:
     errors = [
         without_none({"code": each.code, "message": each.message, "errorDetails": pairs(each)})
-        for each in node.errors
+        for each in (*node.errors, *_unmounted(pool))
     ]
     return errors or None
+
+
+def _unmounted(pool: PoolRecord) -> Iterator[Failure]:
+    """What users of the pool miss on each of its nodes: no file system is mounted yet."""
+    for mount in pool.spec.mount_configuration or ():
+        yield Failure(
+            "usererror",
+            "MountConfigurationError",
+            "Mounting a file system failed",
+            (
+                Detail("Message", "File systems are not mounted by this service"),
+                Detail("RelativeMountPath", mount.path),
+            ),
+        )
 
 
 def _start_task_info(info: StartTaskInfo | None) -> Document | None:

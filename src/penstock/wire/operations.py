@@ -11,6 +11,7 @@ from typing import Final
 
 from penstock.wire import (
     account,
+    autoscale,
     certificates,
     clock,
     events,
@@ -92,8 +93,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         until=V8,
     ),
     _of("GET", "/nodecounts", "List pool node counts", account.list_node_counts, since=V6_1),
-    _of("GET", "/applications", "List applications"),
-    _of("GET", "/applications/*", "Get application"),
+    _of("GET", "/applications", "List applications", account.list_applications),
+    _of("GET", "/applications/*", "Get application", account.get_application),
     _of("GET", "/poolusagemetrics", "List pool usage metrics"),
     _of("GET", "/lifetimepoolstats", "Get lifetime pool statistics", until=V16),
     _of("GET", "/lifetimejobstats", "Get lifetime job statistics", until=V16),
@@ -114,9 +115,14 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     _of("GET", POOL, "Get pool", pools.get_pool),
     _of("PATCH", POOL, "Update pool", pools.patch_pool, takes=Part.POOL_PATCH),
     _of("DELETE", POOL, "Delete pool", pools.delete_pool),
-    _of("POST", f"{POOL}/disableautoscale", "Disable pool autoscale"),
-    _of("POST", f"{POOL}/enableautoscale", "Enable pool autoscale"),
-    _of("POST", f"{POOL}/evaluateautoscale", "Evaluate pool autoscale"),
+    _of("POST", f"{POOL}/disableautoscale", "Disable pool autoscale", autoscale.disable_auto_scale),
+    _of("POST", f"{POOL}/enableautoscale", "Enable pool autoscale", autoscale.enable_auto_scale),
+    _of(
+        "POST",
+        f"{POOL}/evaluateautoscale",
+        "Evaluate pool autoscale",
+        autoscale.evaluate_auto_scale,
+    ),
     _of("POST", f"{POOL}/resize", "Resize pool", pools.resize_pool, takes=Part.RESIZE),
     _of("POST", f"{POOL}/stopresize", "Stop pool resize", pools.stop_resize),
     _of(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+import re
+from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
 from penstock.domain.instants import Duration
 from penstock.domain.sizes import MOST_SLOTS, Size, most_slots, size_of
-from penstock.domain.specs.common import JsonObject
+from penstock.domain.specs.common import PackageReference, encode_spec
 from penstock.domain.specs.pool import (
-    ImageReference,
+    CertificateReference,
     NodeRemoval,
     PoolPatch,
     PoolReplacement,
@@ -19,18 +20,17 @@ from penstock.domain.specs.pool import (
     Resize,
     SchedulingPolicy,
     StartTask,
-    VirtualMachineConfiguration,
 )
 from penstock.wire.bodies import body_of, missing, storable, wrong
 from penstock.wire.checks import (
-    LEVELS,
+    LARGEST_INT,
     canonical,
-    check_command,
     check_display_name,
     check_duration,
     check_id,
     check_packages,
     check_range,
+    check_text,
     each,
     environment,
     identity,
@@ -38,7 +38,12 @@ from penstock.wire.checks import (
     required,
     resource_file,
 )
-from penstock.wire.unsupported import refuse_unsupported
+from penstock.wire.containers import check_command_of, container
+from penstock.wire.machine_specs import cloud_service, machine, upgrades
+from penstock.wire.mount_specs import mounts
+from penstock.wire.network_specs import network
+from penstock.wire.scaling_specs import check_scaling
+from penstock.wire.user_specs import user_accounts
 
 PoolT = TypeVar("PoolT", bound=PoolTemplate)
 
@@ -49,9 +54,15 @@ LEAST_RESIZE_TIMEOUT: Final = Duration.of_seconds(5 * 60)
 FILL_TYPES: Final = ("spread", "pack")
 JOB_ORDERS: Final = ("none", "creationtime")
 DEALLOCATIONS: Final = ("requeue", "terminate", "taskcompletion", "retaineddata")
-LONGEST_ACCOUNT_NAME: Final = 20
+COMMUNICATION_MODES: Final = ("default", "classic", "simplified")
+ALGORITHMS: Final = ("sha1",)
+STORE_LOCATIONS: Final = ("currentuser", "localmachine")
+VISIBILITIES: Final = ("starttask", "task", "remoteuser")
+MOST_PACKAGES: Final = 10
 LONGEST_START_TASK: Final = 32_768
-"""Characters of the command line, the largest part of a start task."""
+"""Characters of a start task as JSON."""
+
+_THUMBPRINT: Final = re.compile(r"[0-9A-Fa-f]{40}")
 
 
 def pool_from_wire(document: bytes) -> PoolSpec:
@@ -63,60 +74,75 @@ def pool_from_wire(document: bytes) -> PoolSpec:
 
 def filled_pool(spec: PoolT) -> PoolT:
     """Check a pool, or what one is to be made from, and fill in the defaults."""
-    refuse_unsupported("pool", spec)
     check_display_name(spec.display_name)
     size = known_size(spec.vm_size)
-    if spec.virtual_machine_configuration is None:
-        raise missing("virtualMachineConfiguration")
+    check_scaling(spec)
     _check_targets(spec.target_dedicated_nodes, spec.target_low_priority_nodes)
     check_duration(spec.resize_timeout, LEAST_RESIZE_TIMEOUT, "resizeTimeout")
     check_slots(spec.task_slots_per_node, size)
-    check_packages(spec.application_package_references)
+    _check_packages(spec.application_package_references)
+    _check_licenses(spec.application_licenses)
     return replace(
         spec,
         vm_size=size.name,
-        virtual_machine_configuration=_machine(spec.virtual_machine_configuration),
+        **_machines(spec),
         resize_timeout=spec.resize_timeout or RESIZE_TIMEOUT,
         target_dedicated_nodes=spec.target_dedicated_nodes or 0,
         target_low_priority_nodes=spec.target_low_priority_nodes or 0,
         enable_auto_scale=False,
+        auto_scale_formula=None,
+        auto_scale_evaluation_interval=None,
         enable_inter_node_communication=spec.enable_inter_node_communication or False,
+        network_configuration=network(spec.network_configuration),
+        certificate_references=_certificates(spec.certificate_references),
         task_slots_per_node=spec.task_slots_per_node or 1,
         task_scheduling_policy=_policy(spec.task_scheduling_policy)
-        or SchedulingPolicy(node_fill_type="spread"),
+        or SchedulingPolicy(node_fill_type="spread", job_default_order="none"),
         start_task=_start_task(spec.start_task),
-        user_accounts=_user_accounts(spec.user_accounts),
+        user_accounts=user_accounts(spec.user_accounts),
         metadata=metadata(spec.metadata),
+        mount_configuration=mounts(spec.mount_configuration),
+        target_node_communication_mode=_mode(spec.target_node_communication_mode) or "default",
+        upgrade_policy=upgrades(spec.upgrade_policy),
+        resource_tags=_tags(spec.resource_tags),
     )
 
 
 def pool_patch_from_wire(document: bytes) -> PoolPatch:
     """The body of PATCH /pools/{id}."""
     patch = storable(body_of(PoolPatch, document))
-    refuse_unsupported("pool update", patch)
     check_display_name(patch.display_name)
-    check_packages(patch.application_package_references)
+    _check_packages(patch.application_package_references)
     size = known_size(patch.vm_size) if patch.vm_size is not None else None
     check_slots(patch.task_slots_per_node, size)
-    machine = patch.virtual_machine_configuration
+    given = patch.virtual_machine_configuration
     return replace(
         patch,
         vm_size=size.name if size else None,
-        virtual_machine_configuration=_machine(machine) if machine else None,
+        virtual_machine_configuration=machine(given) if given else None,
         task_scheduling_policy=_policy(patch.task_scheduling_policy),
         start_task=_start_task(patch.start_task),
-        user_accounts=_user_accounts(patch.user_accounts),
+        certificate_references=_certificates(patch.certificate_references),
+        network_configuration=network(patch.network_configuration),
+        user_accounts=user_accounts(patch.user_accounts),
         metadata=metadata(patch.metadata),
+        mount_configuration=mounts(patch.mount_configuration),
+        target_node_communication_mode=_mode(patch.target_node_communication_mode),
+        upgrade_policy=upgrades(patch.upgrade_policy),
+        resource_tags=_tags(patch.resource_tags),
     )
 
 
 def pool_properties_from_wire(document: bytes) -> PoolReplacement:
     """The body of POST /pools/{id}/updateproperties."""
     new = storable(body_of(PoolReplacement, document))
-    refuse_unsupported("pool properties", new)
-    check_packages(new.application_package_references)
+    _check_packages(new.application_package_references)
     return replace(
-        new, start_task=_start_task(new.start_task), metadata=metadata(new.metadata) or []
+        new,
+        start_task=_start_task(new.start_task),
+        certificate_references=_certificates(new.certificate_references),
+        metadata=metadata(new.metadata) or [],
+        target_node_communication_mode=_mode(new.target_node_communication_mode) or "default",
     )
 
 
@@ -171,75 +197,98 @@ def _policy(policy: SchedulingPolicy | None) -> SchedulingPolicy | None:
     name = "taskSchedulingPolicy"
     return SchedulingPolicy(
         node_fill_type=required(policy.node_fill_type, FILL_TYPES, f"{name}.nodeFillType"),
-        job_default_order=canonical(
-            policy.job_default_order, JOB_ORDERS, f"{name}.jobDefaultOrder"
-        ),
+        job_default_order=canonical(policy.job_default_order, JOB_ORDERS, f"{name}.jobDefaultOrder")
+        or "none",
     )
 
 
-def _machine(machine: VirtualMachineConfiguration) -> VirtualMachineConfiguration:
-    name = "virtualMachineConfiguration"
-    if not machine.node_agent_sku_id:
-        raise wrong(f"{name}.nodeAgentSKUId", "", "must not be empty")
-    return replace(machine, image_reference=_image(machine.image_reference, name))
+def _machines(spec: PoolTemplate) -> dict[str, Any]:
+    """What the nodes are made from: virtual machines, or a cloud service in old api-versions."""
+    virtual, cloud = spec.virtual_machine_configuration, spec.cloud_service_configuration
+    if virtual is not None and cloud is not None:
+        raise wrong(
+            "cloudServiceConfiguration",
+            cloud.os_family,
+            "virtualMachineConfiguration and cloudServiceConfiguration exclude each other",
+        )
+    if virtual is not None:
+        return {"virtual_machine_configuration": machine(virtual)}
+    if cloud is not None:
+        return {"cloud_service_configuration": cloud_service(cloud)}
+    raise missing("virtualMachineConfiguration")
 
 
-def _image(image: ImageReference, name: str) -> ImageReference:
-    """An image is named by publisher, offer and SKU, or by exactly one id."""
-    name = f"{name}.imageReference"
-    ids = (image.virtual_machine_image_id, image.shared_gallery_image_id)
-    given = sum(each is not None for each in (*ids, image.community_gallery_image_id))
-    parts = {"publisher": image.publisher, "offer": image.offer, "sku": image.sku}
-    market = any(parts.values()) or image.version is not None
-    if given > 1 or (given and market):
-        raise wrong(name, "", "must name one image: publisher, offer and sku, or one id")
-    if given:
-        return image
-    for part, value in parts.items():
-        if not value:
-            raise missing(f"{name}.{part}")
-    return image if image.version else replace(image, version="latest")
+def _mode(value: str | None) -> str | None:
+    return canonical(value, COMMUNICATION_MODES, "targetNodeCommunicationMode")
+
+
+def _check_packages(references: list[PackageReference] | None) -> None:
+    if references is not None and len(references) > MOST_PACKAGES:
+        raise wrong(
+            "applicationPackageReferences",
+            f"{len(references)} packages",
+            f"must have {MOST_PACKAGES} at most",
+        )
+    check_packages(references)
+
+
+def _check_licenses(licenses: list[str] | None) -> None:
+    for at, name in enumerate(licenses or ()):
+        check_text(name, f"applicationLicenses[{at}]")
+
+
+def _tags(tags: dict[str, str] | None) -> dict[str, str] | None:
+    if tags and not all(tags):
+        raise wrong("resourceTags", "", "the name of a tag must not be empty")
+    return tags
+
+
+def _certificates(given: list[CertificateReference] | None) -> list[CertificateReference] | None:
+    return each(given, "certificateReferences", _certificate)
+
+
+def _certificate(reference: CertificateReference, name: str) -> CertificateReference:
+    """Whether there is such a certificate, the engine knows."""
+    if _THUMBPRINT.fullmatch(reference.thumbprint) is None:
+        raise wrong(f"{name}.thumbprint", reference.thumbprint, "must be 40 hexadecimal digits")
+    location = canonical(reference.store_location, STORE_LOCATIONS, f"{name}.storeLocation")
+    visibility = reference.visibility
+    if visibility:
+        visibility = [
+            required(item, VISIBILITIES, f"{name}.visibility[{at}]")
+            for at, item in enumerate(visibility)
+        ]
+    return CertificateReference(
+        thumbprint=reference.thumbprint.lower(),
+        thumbprint_algorithm=required(
+            reference.thumbprint_algorithm, ALGORITHMS, f"{name}.thumbprintAlgorithm"
+        ),
+        store_location=location or "currentuser",
+        store_name=reference.store_name or "My",
+        visibility=visibility,
+    )
 
 
 def _start_task(task: StartTask | None) -> StartTask | None:
     if task is None:
         return None
-    check_command(task.command_line, "startTask.commandLine")
-    if len(task.command_line) > LONGEST_START_TASK:
-        raise wrong(
-            "startTask.commandLine",
-            task.command_line,
-            f"must have {LONGEST_START_TASK} characters at most",
-        )
-    check_range(task.max_task_retry_count, -1, 2**31 - 1, "startTask.maxTaskRetryCount")
-    return replace(
+    name = "startTask"
+    check_command_of(task.command_line, task.container_settings, f"{name}.commandLine")
+    check_range(task.max_task_retry_count, -1, LARGEST_INT, f"{name}.maxTaskRetryCount")
+    filled = replace(
         task,
-        resource_files=each(task.resource_files, "startTask.resourceFiles", resource_file),
-        environment_settings=environment(
-            task.environment_settings, "startTask.environmentSettings"
-        ),
-        user_identity=identity(task.user_identity, "startTask.userIdentity"),
+        container_settings=container(task.container_settings, f"{name}.containerSettings"),
+        resource_files=each(task.resource_files, f"{name}.resourceFiles", resource_file),
+        environment_settings=environment(task.environment_settings, f"{name}.environmentSettings"),
+        user_identity=identity(task.user_identity, f"{name}.userIdentity"),
         max_task_retry_count=task.max_task_retry_count or 0,
         wait_for_success=True if task.wait_for_success is None else task.wait_for_success,
     )
-
-
-def _user_accounts(accounts: list[JsonObject] | None) -> list[JsonObject] | None:
-    """Accounts are stored; their secrets are never shown again."""
-    if accounts is None:
-        return None
-    return [_user_account(item, f"userAccounts[{at}]") for at, item in enumerate(accounts)]
-
-
-def _user_account(account: JsonObject, name: str) -> JsonObject:
-    for part in ("name", "password"):
-        if account.get(part) is None:
-            raise missing(f"{name}.{part}")
-        if not isinstance(account[part], str) or not account[part]:
-            raise wrong(f"{name}.{part}", "", "must be text, and not empty")
-    if len(account["name"]) > LONGEST_ACCOUNT_NAME:
+    length = len(encode_spec(filled).decode())
+    if length > LONGEST_START_TASK:
         raise wrong(
-            f"{name}.name", account["name"], f"must have {LONGEST_ACCOUNT_NAME} characters at most"
+            name,
+            f"{length} characters",
+            f"must have {LONGEST_START_TASK} characters at most, written as JSON",
         )
-    level = account.get("elevationLevel") or "nonadmin"
-    return {**account, "elevationLevel": canonical(str(level), LEVELS, f"{name}.elevationLevel")}
+    return filled

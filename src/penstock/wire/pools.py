@@ -8,8 +8,10 @@ from penstock.domain.instants import etag_text, instant_text
 from penstock.domain.records import PoolRecord
 from penstock.domain.refusals import PoolNotFound
 from penstock.domain.sizes import size_of
+from penstock.domain.specs.pool import PoolPatch
 from penstock.domain.states import AllocationState
 from penstock.wire.answers import Answer, Document, created, done, listed, one, without_none
+from penstock.wire.bodies import wrong
 from penstock.wire.conditional import conditions
 from penstock.wire.paging import cut, query_of
 from penstock.wire.pool_specs import (
@@ -70,11 +72,25 @@ async def patch_pool(request: Request) -> Answer:
     """PATCH /pools/{pool}"""
     when = conditions(request)
     patch = pool_patch_from_wire(await request.json_body())
-    if patch.task_slots_per_node is not None and patch.vm_size is None:
-        pool = await pool_of(request)
-        check_slots(patch.task_slots_per_node, size_of(pool.spec.vm_size))
+    await _check_beside(request, patch)
     pool = await request.service.patch_pool(request.account, request.ids[0], patch, when)
     return done(request, 200, pool.modified_us)
+
+
+async def _check_beside(request: Request, patch: PoolPatch) -> None:
+    """Refuse parts of a patch that do not go with what the pool keeps."""
+    machine = patch.virtual_machine_configuration
+    if patch.task_slots_per_node is None and patch.vm_size is None and machine is None:
+        return
+    spec = (await pool_of(request)).spec
+    slots, size = patch.task_slots_per_node, patch.vm_size
+    check_slots(slots or spec.task_slots_per_node, size_of(size or spec.vm_size))
+    if machine is not None and spec.cloud_service_configuration is not None:
+        raise wrong(
+            "virtualMachineConfiguration",
+            machine.node_agent_sku_id,
+            "the pool has a cloudServiceConfiguration",
+        )
 
 
 async def replace_properties(request: Request) -> Answer:
@@ -131,6 +147,7 @@ def shown_pool(request: Request, pool: PoolRecord) -> Document:
             "resizeErrors": _resize_errors(pool),
             "currentDedicatedNodes": pool.dedicated_nodes,
             "currentLowPriorityNodes": pool.low_priority_nodes,
+            "currentNodeCommunicationMode": "simplified",  # nodes dial out
             **spec,
         }
     )

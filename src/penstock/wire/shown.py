@@ -20,6 +20,9 @@ from penstock.wire.request import Request
 _SECRETS: Final = frozenset(
     {"password", "sshPrivateKey", "accountKey", "sasKey", "protectedSettings"}
 )
+_FREE: Final = frozenset({"settings", "resourceTags"})
+"""Public settings of extensions, and tags: in them any name is the user's."""
+
 _DECODER: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -71,10 +74,12 @@ def shown_spec(spec: Spec | bytes) -> Document:
 
 
 def without_secrets(part: Any) -> Any:
-    """Leave out what is never shown again, at any depth."""
+    """Leave out what is never shown again, at any depth, but for parts whose names are free."""
     if isinstance(part, dict):
         return {
-            name: without_secrets(value) for name, value in part.items() if name not in _SECRETS
+            name: value if name in _FREE else without_secrets(value)
+            for name, value in part.items()
+            if name not in _SECRETS
         }
     if isinstance(part, list):
         return [without_secrets(item) for item in part]

@@ -24,13 +24,17 @@ from penstock.domain.records import (
 from penstock.domain.refusals import OperationInvalidForCurrentState, ServerBusy
 from penstock.domain.specs.common import TaskConstraints
 from penstock.domain.specs.job import AutoPool, JobSpec, JobTemplate, PoolInfo
-from penstock.domain.specs.pool import (
+from penstock.domain.specs.machine import (
     ImageReference,
+    VirtualMachineConfiguration,
+    WindowsConfiguration,
+)
+from penstock.domain.specs.network import NetworkConfiguration
+from penstock.domain.specs.pool import (
     PoolSpec,
     PoolTemplate,
     Resize,
     SchedulingPolicy,
-    VirtualMachineConfiguration,
 )
 from penstock.domain.specs.schedule import JobScheduleSpec, Schedule
 from penstock.domain.specs.special import JobPreparationTask, JobReleaseTask
@@ -331,7 +335,7 @@ def test_the_life_of_a_pool() -> None:
         machine = VirtualMachineConfiguration(
             image_reference=image,
             node_agent_sku_id="batch.node.ubuntu 22.04",
-            windows_configuration={"enableAutomaticUpdates": False},
+            windows_configuration=WindowsConfiguration(enable_automatic_updates=False),
         )
         await house.pool(
             2,
@@ -339,7 +343,7 @@ def test_the_life_of_a_pool() -> None:
             target_low_priority_nodes=1,
             display_name="a pool",
             virtual_machine_configuration=machine,
-            network_configuration={"subnetId": "net", "other": 1},
+            network_configuration=NetworkConfiguration(subnet_id="net"),
             resize_timeout=Duration.parse("PT5M"),
             task_scheduling_policy=SchedulingPolicy(node_fill_type="pack"),
             enable_inter_node_communication=True,

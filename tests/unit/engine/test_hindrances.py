@@ -8,6 +8,7 @@ import pytest
 
 from penstock.domain.conditions import ANY
 from penstock.domain.records import Failure
+from penstock.domain.specs.accounts import UserAccount
 from penstock.domain.specs.common import AutoUser, ContainerSettings, UserIdentity
 from penstock.domain.specs.pool import StartTask
 from penstock.domain.specs.special import JobManagerTask, JobPreparationTask, JobReleaseTask
@@ -19,7 +20,7 @@ from tests.unit.engine.house import House, play
 INSIDE = ContainerSettings(image_name="busybox")
 NOBODY = UserIdentity(username="nobody-knows")
 ME = UserIdentity(username="me")
-ACCOUNTS = [{"name": "me", "password": "secret", "elevationLevel": "nonadmin"}]
+ACCOUNTS = [UserAccount(name="me", password="secret", elevation_level="nonadmin")]
 
 
 def code(failure: Failure | None) -> str:

@@ -14,6 +14,7 @@ from penstock.domain.refusals import (
     Refusal,
 )
 from penstock.domain.specs.job import JobPatch
+from penstock.domain.specs.machine import Extension
 from penstock.domain.specs.pool import PoolPatch
 from penstock.domain.specs.task import TaskSpec
 from penstock.wire.bodies import LONGEST_SHOWN, body_of, items_of, storable, wrong
@@ -140,15 +141,19 @@ def nested(levels: int) -> Any:
     return part
 
 
+def extension(settings: Any) -> Extension:
+    return Extension(name="n", publisher="p", type="t", settings=settings)
+
+
 def test_free_parts_have_a_depth_that_can_be_shown_again() -> None:
-    shallow = PoolPatch(network_configuration=nested(10))
+    shallow = extension(nested(10))
     assert storable(shallow) is shallow
     with pytest.raises(InvalidRequestBody):
-        storable(PoolPatch(network_configuration=nested(40)))
+        storable(extension(nested(40)))
 
 
 def test_a_deep_body_is_refused_and_not_a_crash() -> None:
-    document = msgspec.json.encode({"networkConfiguration": {"a": 0}})
+    document = msgspec.json.encode({"resourceTags": {"a": 0}})
     deep = document.replace(b"0", b'{"a":' * 900 + b"1" + b"}" * 900)
 
     with pytest.raises(Refusal):

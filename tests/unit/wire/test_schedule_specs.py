@@ -139,7 +139,7 @@ BAD_AUTO_POOLS: list[tuple[str, Any, str]] = [
     ("pool.taskSlotsPerNode", 9, "pool.taskSlotsPerNode"),
     ("pool.startTask", {"commandLine": ""}, "pool.startTask.commandLine"),
     ("pool.metadata", [{"name": ""}], "pool.metadata[0].name"),
-    ("pool.enableAutoScale", True, "pool.enableAutoScale"),
+    ("pool.enableAutoScale", True, "pool.autoScaleFormula"),
 ]
 
 

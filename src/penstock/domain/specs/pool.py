@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import Final
 
 from penstock.domain.instants import Duration
+from penstock.domain.specs.accounts import UserAccount
 from penstock.domain.specs.common import (
     ContainerSettings,
-    JsonObject,
     NameValue,
     PackageReference,
     ResourceFile,
     Spec,
     UserIdentity,
 )
+from penstock.domain.specs.machine import (
+    CloudServiceConfiguration,
+    UpgradePolicy,
+    VirtualMachineConfiguration,
+)
+from penstock.domain.specs.mounts import MountConfiguration
+from penstock.domain.specs.network import NetworkConfiguration
 
 
 class StartTask(Spec, frozen=True, kw_only=True):
@@ -26,31 +33,6 @@ class StartTask(Spec, frozen=True, kw_only=True):
     user_identity: UserIdentity | None = None
     max_task_retry_count: int | None = None
     wait_for_success: bool | None = None
-
-
-class ImageReference(Spec, frozen=True, kw_only=True):
-    publisher: str | None = None
-    offer: str | None = None
-    sku: str | None = None
-    version: str | None = None
-    virtual_machine_image_id: str | None = None
-    shared_gallery_image_id: str | None = None
-    community_gallery_image_id: str | None = None
-
-
-class VirtualMachineConfiguration(Spec, frozen=True, kw_only=True):
-    image_reference: ImageReference
-    node_agent_sku_id: str = msgspec.field(name="nodeAgentSKUId")
-    windows_configuration: JsonObject | None = None
-    data_disks: list[JsonObject] | None = None
-    license_type: str | None = None
-    container_configuration: JsonObject | None = None
-    disk_encryption_configuration: JsonObject | None = None
-    node_placement_configuration: JsonObject | None = None
-    extensions: list[JsonObject] | None = None
-    os_disk: JsonObject | None = None
-    security_profile: JsonObject | None = None
-    service_artifact_reference: JsonObject | None = None
 
 
 class SchedulingPolicy(Spec, frozen=True, kw_only=True):
@@ -74,6 +56,7 @@ class PoolTemplate(Spec, frozen=True, kw_only=True):
     display_name: str | None = None
     vm_size: str
     virtual_machine_configuration: VirtualMachineConfiguration | None = None
+    cloud_service_configuration: CloudServiceConfiguration | None = None
     resize_timeout: Duration | None = None
     target_dedicated_nodes: int | None = None
     target_low_priority_nodes: int | None = None
@@ -81,16 +64,19 @@ class PoolTemplate(Spec, frozen=True, kw_only=True):
     auto_scale_formula: str | None = None
     auto_scale_evaluation_interval: Duration | None = None
     enable_inter_node_communication: bool | None = None
-    network_configuration: JsonObject | None = None
+    network_configuration: NetworkConfiguration | None = None
     start_task: StartTask | None = None
     certificate_references: list[CertificateReference] | None = None
     application_package_references: list[PackageReference] | None = None
+    application_licenses: list[str] | None = None
     task_slots_per_node: int | None = None
     task_scheduling_policy: SchedulingPolicy | None = None
-    user_accounts: list[JsonObject] | None = None
+    user_accounts: list[UserAccount] | None = None
     metadata: list[NameValue] | None = None
-    mount_configuration: list[JsonObject] | None = None
-    upgrade_policy: JsonObject | None = None
+    mount_configuration: list[MountConfiguration] | None = None
+    target_node_communication_mode: str | None = None  # default | classic | simplified
+    upgrade_policy: UpgradePolicy | None = None
+    resource_tags: dict[str, str] | None = None
 
 
 class PoolSpec(PoolTemplate, frozen=True, kw_only=True):
@@ -102,23 +88,36 @@ class PoolSpec(PoolTemplate, frozen=True, kw_only=True):
 class PoolPatch(Spec, frozen=True, kw_only=True):
     """What PATCH may change; None leaves the part as it is.
 
-    The parts after `metadata` may change only while the pool has no nodes.
+    The parts after the blank line may change only while the pool has no nodes.
     """
 
     start_task: StartTask | None = None
     certificate_references: list[CertificateReference] | None = None
     application_package_references: list[PackageReference] | None = None
     metadata: list[NameValue] | None = None
+    target_node_communication_mode: str | None = None
+
     display_name: str | None = None
     vm_size: str | None = None
     virtual_machine_configuration: VirtualMachineConfiguration | None = None
     task_slots_per_node: int | None = None
     task_scheduling_policy: SchedulingPolicy | None = None
     enable_inter_node_communication: bool | None = None
-    network_configuration: JsonObject | None = None
-    user_accounts: list[JsonObject] | None = None
-    mount_configuration: list[JsonObject] | None = None
-    upgrade_policy: JsonObject | None = None
+    network_configuration: NetworkConfiguration | None = None
+    user_accounts: list[UserAccount] | None = None
+    mount_configuration: list[MountConfiguration] | None = None
+    upgrade_policy: UpgradePolicy | None = None
+    resource_tags: dict[str, str] | None = None
+
+
+ALWAYS_CHANGEABLE: Final = {
+    "start_task",
+    "certificate_references",
+    "application_package_references",
+    "metadata",
+    "target_node_communication_mode",
+}
+"""The parts of a patch that may change while the pool has nodes."""
 
 
 class PoolReplacement(Spec, frozen=True, kw_only=True):
@@ -128,6 +127,20 @@ class PoolReplacement(Spec, frozen=True, kw_only=True):
     certificate_references: list[CertificateReference] | None = None
     application_package_references: list[PackageReference]
     metadata: list[NameValue]
+    target_node_communication_mode: str | None = None
+
+
+class AutoScaling(Spec, frozen=True, kw_only=True):
+    """What enableautoscale sets; what is absent stays."""
+
+    auto_scale_formula: str | None = None
+    auto_scale_evaluation_interval: Duration | None = None
+
+
+class Evaluation(Spec, frozen=True, kw_only=True):
+    """A formula that is to be tried."""
+
+    auto_scale_formula: str
 
 
 class Resize(Spec, frozen=True, kw_only=True):
