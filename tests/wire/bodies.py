@@ -75,7 +75,6 @@ TASK: dict[str, Any] = {
     },
     "dependsOn": {"taskIds": ["a", "b"], "taskIdRanges": [{"start": 1, "end": "5"}]},
     "applicationPackageReferences": [],
-    "authenticationTokenSettings": {"access": ["Job"]},
 }
 COMMON: dict[str, Any] = {
     "commandLine": "/bin/true",
@@ -101,7 +100,6 @@ TEMPLATE: dict[str, Any] = {
         "killJobOnCompletion": False,
         "runExclusive": False,
         "applicationPackageReferences": [],
-        "authenticationTokenSettings": {"access": ["job"]},
         "allowLowPriorityNode": False,
     },
     "jobPreparationTask": {

@@ -44,7 +44,6 @@ def test_a_task_with_every_property() -> None:
             {"source": "Shared", "isReadOnly": True},
             {"source": "Task", "isReadOnly": False},
         ]
-        assert shown["authenticationTokenSettings"] == {"access": ["job"]}
         listed = (await whole.done("GET", "/jobs/Full/tasks")).text
         assert "hunter2" not in listed
 
@@ -60,7 +59,7 @@ def test_a_job_with_every_property() -> None:
         assert answer.json()["onTaskFailure"] == "performexitoptionsjobaction"
         assert "hunter2" not in answer.text + (await whole.done("GET", "/jobs")).text
         manager = (await whole.done("GET", "/jobs/Full/tasks/Manager")).json()
-        for name in ("containerSettings", "authenticationTokenSettings", "outputFiles"):
+        for name in ("containerSettings", "outputFiles"):
             assert manager[name] == answer.json()["jobManagerTask"][name]
 
     play(scene)
@@ -186,6 +185,23 @@ def test_what_nobody_knows_and_what_is_only_read_is_passed_over() -> None:
         shown = await whole.shown("/jobs/j/tasks/t")
         assert shown["state"] == "active"
         assert "colour" not in shown
+
+    play(scene)
+
+
+def test_the_token_settings_of_versions_that_have_them() -> None:
+    old = "2024-07-01.20.0"
+    wanted = {"authenticationTokenSettings": {"access": ["Job", "job"]}}
+    line = {"commandLine": "x", **wanted}
+    job = {"id": "j", "poolInfo": {"poolId": "Pool"}, "jobManagerTask": {"id": "m", **line}}
+
+    async def scene(whole: Whole) -> None:
+        await whole.done("POST", "/jobs", job, version=old)
+        await whole.done("POST", "/jobs/j/tasks", {"id": "t", **line}, version=old)
+        for target in ("/jobs/j/tasks/m", "/jobs/j/tasks/t"):
+            shown = (await whole.done("GET", target, version=old)).json()
+            assert shown["authenticationTokenSettings"] == {"access": ["job"]}
+            assert "authenticationTokenSettings" not in await whole.shown(target)
 
     play(scene)
 
