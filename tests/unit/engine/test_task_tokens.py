@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.domain.conditions import ANY
-from penstock.domain.specs.common import NameValue, TaskConstraints
+from penstock.domain.specs.common import AuthenticationTokenSettings, NameValue, TaskConstraints
 from penstock.domain.specs.special import JobManagerTask
 from penstock.domain.specs.task import MultiInstanceSettings
 from penstock.domain.task_tokens import TASK_TOKEN, is_good, run_of, token_of
@@ -17,7 +17,8 @@ from tests.records import ACCOUNT
 from tests.unit.engine.house import KILLED, House, play
 
 SECRET = b"the secret of the server"
-WANTED = {"access": ["job"]}
+WANTED = AuthenticationTokenSettings(access=["job"])
+NOTHING = AuthenticationTokenSettings(access=[])
 
 
 def token(run: RunTask) -> str:
@@ -52,8 +53,8 @@ def test_a_task_that_does_not_ask_gets_none() -> None:
         await house.pool(slots=4)
         await house.job()
         await house.add("plain")
-        await house.add("empty", authentication_token_settings={})
-        await house.add("nothing", authentication_token_settings={"access": []})
+        await house.add("empty", authentication_token_settings=AuthenticationTokenSettings())
+        await house.add("nothing", authentication_token_settings=NOTHING)
         runs = await house.runs()
         assert len(runs) == 3
         assert all(TASK_TOKEN not in run.environment for run in runs.values())
