@@ -43,9 +43,13 @@ class Certificate:
     def thumbprint(self) -> str:
         return thumbprint(self.der)
 
-    def pfx(self, password: str | None, rounds: int = 2048) -> bytes:
-        """The file of certificate and key; the key is derived in so many rounds."""
-        builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(rounds)
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    def pfx(self, password: str | None) -> bytes:
+        """The file of certificate and key."""
+        builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(2048)
         how = NoEncryption() if password is None else builder.build(password.encode())
         return pkcs12.serialize_key_and_certificates(b"it", self.key, self.certificate, None, how)
 

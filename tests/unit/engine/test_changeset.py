@@ -17,9 +17,9 @@ from penstock.engine.changeset import ChangeSet
 from penstock.store.contract import Store
 from penstock.store.memory import MemoryStore
 from penstock.store.sqlite import SqliteStore
-from tests.records import ACCOUNT, a_job, a_node, a_pool, a_task
+from tests.records import ACCOUNT, a_certificate, a_job, a_node, a_node_user, a_pool, a_task
 
-KINDS = st.sampled_from(("pool", "node", "job", "task", "chore"))
+KINDS = st.sampled_from(("pool", "node", "job", "task", "chore", "certificate", "user"))
 STEPS = st.lists(st.tuples(KINDS, st.sampled_from("ab")), min_size=6, max_size=20)
 
 
@@ -48,9 +48,14 @@ class Scribe:
             return [c.PutJob(a_job(no=no, name=name)), c.SetCounts(no, Counts(), Counts())]
         if kind == "chore":
             return [c.PutChore(Chore(no=no, node_no=1, job_no=3, message=b"do"))]
-        added = a_task(no=no, name=name)
+        if kind == "user":
+            return [c.PutNodeUser(a_node_user(no=no, name=name))]
+        if kind == "certificate":
+            added = a_certificate(no=no, thumbprint=name)
+            return [c.PutCertificate(added, b"sealed"), c.PutCertificate(added)]
+        added_task = a_task(no=no, name=name)
         return [
-            c.AddTask(added, b"spec"),
+            c.AddTask(added_task, b"spec"),
             c.SetTask(a_task(no=no, name=name, attempt=2), TaskState.ACTIVE, b"spec 2"),
         ]
 
@@ -60,6 +65,8 @@ class Scribe:
             "node": c.DropNode(no),
             "job": c.DropJob(no, 0),
             "chore": c.DropChore(no),
+            "certificate": c.DropCertificate(no),
+            "user": c.DropNodeUser(no),
             "task": c.DropTask(a_task(no=no, name=name)),
         }
         return [drops[kind]]
@@ -104,5 +111,7 @@ async def _all_of(store: Store) -> list[Any]:
         sorted(node.no for node in saved.nodes),
         sorted(chore.no for chore in saved.chores),
         list(saved.counts),
+        sorted(user.no for user in saved.node_users),
+        [(it.no, await store.certificate_secret(it.no)) for it in saved.certificates],
         [(task.no, task.attempt, spec) for task, spec in await store.list_tasks(3, Query())],
     ]
