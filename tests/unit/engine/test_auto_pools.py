@@ -12,6 +12,7 @@ from penstock.domain.instants import Duration
 from penstock.domain.queries import Query
 from penstock.domain.records import JobRecord, PoolRecord
 from penstock.domain.refusals import (
+    InvalidCertificateReferences,
     InvalidPropertyValue,
     OperationInvalidForCurrentState,
     PoolQuotaReached,
@@ -143,6 +144,7 @@ def test_a_pool_that_a_user_deleted_is_no_hindrance() -> None:
     ("refusal", "code"),
     [
         (PoolQuotaReached(Quota=1), "AutoPoolCreationFailedWithQuotaReached"),
+        (InvalidCertificateReferences(), "InvalidCertificatesInAutoPool"),
         (InvalidPropertyValue(PropertyName="vmSize"), "InvalidAutoPoolSettings"),
     ],
 )
