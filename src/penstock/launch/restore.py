@@ -169,14 +169,17 @@ def _moved_hosts(data: DataDir, source: _Source) -> dict[str, str]:
 def _put_identity(data: DataDir, source: _Source) -> None:
     """Make the directory that of the server which the backup is from.
 
-    Where it is that already, its keys stay, for they may have been changed since. To node hosts
-    the numbers in the database mean what they meant to the server with that id, so a database
-    of unknown origin gets a new id, with which they begin anew.
+    Where it is that already, its keys stay, for they may have been changed since; but for the one
+    that opens what the database has sealed. To node hosts the numbers in the database mean what
+    they meant to the server with that id, so a database of unknown origin gets a new id, with
+    which they begin anew.
     """
+    files = data.kept
     if _same_server(data, source):
-        return
-    data.identity.unlink(missing_ok=True)
-    for file in data.kept:
+        files = (data.vault_key,)
+    else:
+        data.identity.unlink(missing_ok=True)
+    for file in files:
         content = source.kept.get(_name(data, file))
         if content is not None:
             write_atomically(file, content, mode=0o644 if file.suffix == ".pem" else 0o600)

@@ -33,6 +33,7 @@ def data(tmp_path: Path) -> DataDir:
     damage.fill(data.database, TASKS)
     data.server_id()
     data.token()
+    data.vault()
     data.generated_account.write_text("old account")
     (data.tls / "ca.pem").write_text("old authority")
     return data
@@ -172,10 +173,11 @@ def test_what_is_restored_is_what_was_backed_up(data: DataDir, file: Path, tmp_p
         "tasks": TASKS,
     }
     assert "as of 2023-11-14" in restored.text()
-    for kept in ("server.id", "agent.token", "account", "tls/ca.pem"):
+    for kept in ("server.id", "agent.token", "vault.key", "account", "tls/ca.pem"):
         assert (new.root / kept).read_bytes() == (data.root / kept).read_bytes()
     assert new.database.stat().st_mode & 0o777 == 0o600
     assert new.agent_token.stat().st_mode & 0o777 == 0o600
+    assert new.vault_key.stat().st_mode & 0o777 == 0o600
     assert names(new.store) == {"penstock.db"}
     assert sqlite_copy.mark_of(new.database) is None, "keys are not left in the database"
 
@@ -273,6 +275,15 @@ def test_keys_that_were_changed_since_stay(data: DataDir, file: Path) -> None:
     data.agent_token.write_text("new token")
     restore(file, data.root, force=True)
     assert data.agent_token.read_text() == "new token"
+
+
+def test_the_key_of_what_is_sealed_comes_with_its_database(data: DataDir, file: Path) -> None:
+    old = data.vault_key.read_bytes()
+    data.vault_key.unlink()
+    data.vault()
+    assert data.vault_key.read_bytes() != old
+    restore(file, data.root, force=True)
+    assert data.vault_key.read_bytes() == old
 
 
 def test_a_directory_of_another_server_becomes_that_of_the_backup(

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from penstock.launch.datadir import DataDir, DataDirInUse, default_root, read_endpoint
+from penstock.launch.exits import CannotStart
 
 HOLD = """
 import sys
 from pathlib import Path
+from penstock.launch.exits import CannotStart
 from penstock.launch.datadir import DataDir
 data = DataDir(Path(sys.argv[1])).claim()
 data.announce("http://127.0.0.1:1234")
@@ -81,3 +83,17 @@ def test_secrets_are_in_directories_that_others_cannot_enter(tmp_path: Path) -> 
 )
 def test_the_default_is_a_directory_per_user(env: dict[str, str], expected: str) -> None:
     assert default_root(env, Path("/home/me")) == Path(expected)
+
+
+def test_the_key_of_what_is_sealed_stays_and_is_private(tmp_path: Path) -> None:
+    data = DataDir(tmp_path)
+    sealed = data.vault().seal(b"secret", "it")
+    assert data.vault_key.stat().st_mode & 0o777 == 0o600
+    assert DataDir(tmp_path).vault().open(sealed, "it") == b"secret"
+
+
+def test_a_key_that_was_cut_off_starts_no_server(tmp_path: Path) -> None:
+    data = DataDir(tmp_path)
+    data.vault_key.write_bytes(b"short")
+    with pytest.raises(CannotStart, match=r"vault\.key"):
+        data.vault()
