@@ -186,7 +186,10 @@ def _ascii_json(info: FileInfo) -> str:
 
 
 def _looked(question: AskFile, node_root: str) -> _Answer:
-    base = _inside(node_root, question.root, node_root)
+    try:
+        base = _inside(node_root, question.root, node_root)
+    except FileNotFoundError:  # the node was wiped since, or the directory is removed
+        raise Refused("unavailable") from None
     if question.what == "list":
         return _listed(base, _inside(base, question.path, node_root), question, node_root)
     if question.what == "delete":

@@ -7,7 +7,7 @@ refused here already, as a file that does not exist.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -21,6 +21,10 @@ from penstock.domain.refusals import (
     ConditionNotMet,
     FileNotFound,
     InvalidRange,
+    NodeBeingCreated,
+    NodeBeingRebooted,
+    NodeBeingReimaged,
+    NodeBeingStarted,
     NodeStateUnusable,
     NotModified,
     OperationInvalidForCurrentState,
@@ -29,6 +33,7 @@ from penstock.domain.refusals import (
     TaskFilesCleanedup,
     TaskFilesUnavailable,
 )
+from penstock.domain.states import NodeState
 from penstock.engine.service import FileAnswer
 from penstock.messages import FileInfo
 from penstock.wire.answers import Answer, Document, done, many
@@ -42,6 +47,13 @@ from penstock.wire.tasks import task_of
 
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 _LISTING: Final = msgspec.json.Decoder(list[FileInfo])
+
+_NOT_UP: Final[Mapping[NodeState, type[Refusal]]] = {
+    NodeState.CREATING: NodeBeingCreated,
+    NodeState.STARTING: NodeBeingStarted,
+    NodeState.REBOOTING: NodeBeingRebooted,
+    NodeState.REIMAGING: NodeBeingReimaged,
+}
 
 
 class Place(NamedTuple):
@@ -149,7 +161,7 @@ async def _ask(
             unmodified_since_us=when.unmodified_since_us,
         )
     except NodeStateUnusable:
-        raise (TaskFilesUnavailable if place.of_task else NodeStateUnusable) from None
+        raise _unavailable(place) from None
     if answer.status == "ok":
         return answer
     await answer.close()
@@ -161,10 +173,18 @@ def _refusal(status: str, what: str, place: Place, when: Conditions) -> Refusal:
     if status == "directory" and what == "delete":
         return OperationInvalidForCurrentState(Reason="the directory is not empty")
     if status == "unavailable":
-        return TaskFilesUnavailable() if place.of_task else NodeStateUnusable()
+        return _unavailable(place)
     if status == "notmodified":
         return NotModified() if when.reading else ConditionNotMet()
     return {"range": InvalidRange, "condition": ConditionNotMet}.get(status, FileNotFound)()
+
+
+def _unavailable(place: Place) -> Refusal:
+    """The node does not answer, or has nothing of it."""
+    if place.of_task:
+        return TaskFilesUnavailable()
+    state = place.node.state
+    return _NOT_UP.get(state, NodeStateUnusable)(NodeState=state.value)
 
 
 async def _read(request: Request, find: PlaceFinder) -> Answer:
@@ -264,7 +284,7 @@ async def _listing(request: Request, place: Place, *, recursive: bool) -> list[F
             if len(content) > request.settings.list_limit:
                 raise ServerBusy(Reason="the node has too many files to list")
     except ConnectionError:
-        raise (TaskFilesUnavailable if place.of_task else NodeStateUnusable) from None
+        raise _unavailable(place) from None
     finally:
         await answer.close()
     return _LISTING.decode(content)

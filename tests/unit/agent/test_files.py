@@ -124,7 +124,8 @@ def test_lists(play: Play) -> None:
             "volatile",
             "workitems",
         ]
-        assert (await server.ask("list", root=TASK + "x")).status == "notfound"
+        assert (await server.ask("list", root=TASK + "x")).status == "unavailable"
+        assert (await server.ask("read", "f", root=TASK + "x")).status == "unavailable"
 
     play(scene)
 
