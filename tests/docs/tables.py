@@ -8,6 +8,7 @@ from pathlib import Path
 from penstock.wire.operations import OPERATIONS
 from penstock.wire.routing import Operation
 from penstock.wire.unsupported import UNSUPPORTED
+from tests.docs import compatibility
 from tests.docs.diagrams import states
 from tests.sim.invariants import HOLDS, Invariant
 from tests.sim.mutations import MUTATIONS
@@ -81,6 +82,15 @@ def _cell(names: list[str]) -> str:
     return ", ".join(names) or "–"
 
 
+def put(document: str, name: str, table: str) -> None:
+    """Write the part of a document between the comments that name it."""
+    text = (ROOT / document).read_text("utf-8")
+    before, start, rest = text.partition(f"<!-- start: {name} -->\n")
+    _, end, after = rest.partition(f"<!-- end: {name} -->")
+    assert end, f"{document} has no part {name}"
+    (ROOT / document).write_text(f"{before}{start}{table}\n{end}{after}", "utf-8")
+
+
 def write() -> None:
     """Put the tables where they stand in the documents."""
     for document, name, table in (
@@ -89,8 +99,9 @@ def write() -> None:
         ("tests/sim/README.md", "invariants", invariants()),
         ("docs/states.md", "states", states()),
     ):
-        text = (ROOT / document).read_text("utf-8")
-        (ROOT / document).write_text(text.replace(between(document, name), table), "utf-8")
+        put(document, name, table)
+    for name, make in compatibility.TABLES.items():
+        put("docs/compatibility.md", name, make())
 
 
 if __name__ == "__main__":

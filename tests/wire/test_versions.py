@@ -6,24 +6,28 @@ its sources, not in our table. `tests.wire.facts` has the names.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import pytest
 
+from penstock.domain.instants import INFINITE
 from penstock.wire.operations import OPERATIONS
 from penstock.wire.request import segments
 from penstock.wire.routing import Router
 from penstock.wire.versions.parts import Part
 from penstock.wire.versions.reading import reader
-from penstock.wire.versions.releases import VERSIONS, covers
+from penstock.wire.versions.releases import NEWEST, VERSIONS, covers
 from penstock.wire.versions.showing import shown_in
 from tests.wire import cases
+from tests.wire.edge import Edge
 from tests.wire.facts import clients
 from tests.wire.facts.clients import Tree, call, calls, tree
-from tests.wire.test_recorded import RECORDED
+from tests.wire.test_recorded import RECORDED, exchange
 
 SHOWN = {
     "pools": "GET /pools/*",
@@ -199,3 +203,65 @@ def test_names_of_old_are_translated_somewhere() -> None:
     assert {"targetDedicated", "startTask.runElevated"} <= sent - set(
         paths(sendable("POST /pools"))
     )
+
+
+ERAS = ("2015-12-01.2.2", "2016-07-01.3.1", "2017-06-01.5.1", "2018-12-01.8.0", "2020-09-01.12.0")
+
+
+@pytest.mark.parametrize("version", ERAS)
+def test_operations_answer_as_they_do_under_the_newest_version(version: str) -> None:
+    router = Router(OPERATIONS)
+    for name, case in cases.OPERATIONS.items():
+        if case.version != NEWEST:
+            continue
+        path = segments(case.target.partition("?")[0])
+        operation, _ = router.find(case.method, path, NEWEST)
+        if operation.extension or not covers(version, operation.since, operation.until):
+            continue
+        told = asyncio.run(exchange(replace(case, version=version)))
+
+        recorded = json.loads((RECORDED / f"operations/{name}.json").read_text("utf-8"))
+        assert told["answer"]["status"] == recorded["answer"]["status"], name
+
+
+def test_a_client_of_2016_sees_what_it_sent() -> None:
+    edge = Edge()
+    pool: dict[str, Any] = {
+        "id": "Pool",
+        "vmSize": "standard_d2s_v3",
+        "virtualMachineConfiguration": cases.MACHINE,
+        "targetDedicated": 1,
+        "maxTasksPerNode": 2,
+        "startTask": {
+            "commandLine": "/bin/true",
+            "runElevated": True,
+            "resourceFiles": [{"blobSource": "https://host/c/b", "filePath": "b"}],
+        },
+    }
+    task = {
+        "id": "Task",
+        "commandLine": "/bin/true",
+        "runElevated": True,
+        "resourceFiles": [{"blobSource": "https://host/c/b", "filePath": "b"}],
+    }
+    version = "2016-07-01.3.1"
+    for target, body in (
+        ("/pools", pool),
+        ("/jobs", {"id": "Job", "poolInfo": {"poolId": "Pool"}}),
+        ("/jobs/Job/tasks", task),
+    ):
+        assert edge.ask("POST", target, body, version=version).status_code == 201
+
+    told = edge.ask("GET", "/pools/Pool?$select=targetDedicated,startTask", version=version).json()
+    assert set(told) == {"odata.metadata", "targetDedicated", "startTask"}
+    assert told["targetDedicated"] == 1
+    assert told["startTask"]["resourceFiles"] == pool["startTask"]["resourceFiles"]
+    assert told["startTask"]["waitForSuccess"] is False
+    (seen,) = edge.ask("GET", "/jobs/Job/tasks", version=version).json()["value"]
+    assert {name: seen[name] for name in task} == task
+    assert seen["constraints"]["retentionTime"] == str(INFINITE)
+    new = edge.ask("GET", "/pools/Pool").json()
+    assert new["taskSlotsPerNode"] == 2
+    assert new["startTask"]["userIdentity"] == {
+        "autoUser": {"scope": "pool", "elevationLevel": "admin"}
+    }

@@ -19,6 +19,7 @@ class Shape(NamedTuple):
     old: tuple[str, ...]
     up: Callable[[Document], None]
     down: Callable[[Document], None]
+    says: str  # for the documentation
 
 
 def _first_resize_error(pool: Document) -> None:
@@ -31,7 +32,12 @@ def _drop_resize_error(pool: Document) -> None:
     pool.pop("resizeError", None)
 
 
-RESIZE_ERRORS: Final = Shape(("resizeError",), _drop_resize_error, _first_resize_error)
+RESIZE_ERRORS: Final = Shape(
+    ("resizeError",),
+    _drop_resize_error,
+    _first_resize_error,
+    says="`resizeError`, the first of them, stood for `resizeErrors`",
+)
 """There was one kind of node, and so one error."""
 
 
@@ -52,6 +58,7 @@ FLAT_CLOUD_SERVICE: Final = Shape(
     ("osFamily", "targetOSVersion", "currentOSVersion"),
     _gathered_cloud_service,
     _flat_cloud_service,
+    says="the properties of `cloudServiceConfiguration` stood beside the others",
 )
 """At first a pool was a cloud service."""
 
@@ -73,7 +80,10 @@ def _one_os_version(service: Document) -> None:
 
 
 OS_VERSION: Final = Shape(
-    ("targetOSVersion", "currentOSVersion"), _one_os_version, _both_os_versions
+    ("targetOSVersion", "currentOSVersion"),
+    _one_os_version,
+    _both_os_versions,
+    says="`targetOSVersion` and `currentOSVersion` stood for `osVersion`",
 )
 """A version was asked for, and another could be on its way."""
 
@@ -86,7 +96,12 @@ def _as_it_is(_: Document) -> None:
     """Nobody sends it, or nobody is shown it."""
 
 
-NO_CURRENT_OS: Final = Shape((), _as_it_is, _without_current_os)
+NO_CURRENT_OS: Final = Shape(
+    (),
+    _as_it_is,
+    _without_current_os,
+    says="`currentOSVersion` is not shown",
+)
 """A pool that is yet to be made runs nothing."""
 
 
@@ -102,7 +117,12 @@ def _identified(task: Document) -> None:
         task.setdefault("userIdentity", {"autoUser": {"elevationLevel": "admin"}})
 
 
-RUN_ELEVATED: Final = Shape(("runElevated",), _identified, _elevated)
+RUN_ELEVATED: Final = Shape(
+    ("runElevated",),
+    _identified,
+    _elevated,
+    says="`runElevated` stood for `userIdentity`",
+)
 """A task ran as one of two users."""
 
 
@@ -113,7 +133,12 @@ def _without_result(run: Document) -> None:
         run["schedulingError"] = failure
 
 
-FAILURE: Final = Shape((), _as_it_is, _without_result)
+FAILURE: Final = Shape(
+    (),
+    _as_it_is,
+    _without_result,
+    says="`schedulingError` stood for `failureInfo`, but not for exit codes; no `result`",
+)
 """A task that exits with another code than 0 had just that to say of it."""
 
 
@@ -123,7 +148,12 @@ def _flat_counts(counts: Document) -> None:
     counts.update(tasks)
 
 
-FLAT_COUNTS: Final = Shape((), _as_it_is, _flat_counts)
+FLAT_COUNTS: Final = Shape(
+    (),
+    _as_it_is,
+    _flat_counts,
+    says="the counts of `taskCounts` stood alone, slots were not counted",
+)
 """There were no slots to count."""
 
 
@@ -131,7 +161,12 @@ def _validated(counts: Document) -> None:
     counts["validationStatus"] = "validated"
 
 
-VALIDATED: Final = Shape((), _as_it_is, _validated)
+VALIDATED: Final = Shape(
+    (),
+    _as_it_is,
+    _validated,
+    says="a `validationStatus`, which is `validated`",
+)
 """Counts could be known not to be exact."""
 
 
@@ -148,7 +183,12 @@ def _managed(disk: Document) -> None:
             disk["managedDisk"].setdefault("storageAccountType", kind)
 
 
-STORAGE_TYPE: Final = Shape(("storageAccountType",), _managed, _storage_type)
+STORAGE_TYPE: Final = Shape(
+    ("storageAccountType",),
+    _managed,
+    _storage_type,
+    says="`storageAccountType` stood for `managedDisk`",
+)
 """Of data disks, when nothing else could be said of how they are managed."""
 
 
@@ -166,7 +206,12 @@ def _user_managed(network: Document) -> None:
         )
 
 
-PUBLIC_IPS: Final = Shape(("publicIPs",), _user_managed, _address_ids)
+PUBLIC_IPS: Final = Shape(
+    ("publicIPs",),
+    _user_managed,
+    _address_ids,
+    says="`publicIPs` stood for `publicIPAddressConfiguration`",
+)
 """Addresses were the user's if any were named."""
 
 
@@ -176,7 +221,12 @@ def _linux_user(account: Document) -> None:
         account.setdefault("linuxUserConfiguration", {"sshPrivateKey": key})
 
 
-SSH_KEY: Final = Shape(("sshPrivateKey",), _linux_user, _as_it_is)
+SSH_KEY: Final = Shape(
+    ("sshPrivateKey",),
+    _linux_user,
+    _as_it_is,
+    says="`sshPrivateKey` stood for `linuxUserConfiguration`",
+)
 """Never shown, and so only taken."""
 
 
@@ -185,5 +235,10 @@ def _traffic(usage: Document) -> None:
     usage.setdefault("dataEgressGiB", 0.0)
 
 
-TRAFFIC: Final = Shape((), _as_it_is, _traffic)
+TRAFFIC: Final = Shape(
+    (),
+    _as_it_is,
+    _traffic,
+    says="`dataIngressGiB` and `dataEgressGiB`, which are 0",
+)
 """Traffic was billed once; nodes of one's own have none to bill."""
