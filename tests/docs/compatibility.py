@@ -7,7 +7,7 @@ clients from what they did when they were run (``tests/clients/results``).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -146,27 +146,30 @@ def by_client() -> str:
 
 
 def differences() -> str:
-    """What versions call things, have and assume, line by line of the table."""
-    rows = [[str(part), *cells] for part, rules in DIFFERENCES.items() for cells in _merged(rules)]
+    """What versions call things, have and assume, and in which objects."""
+    parts: dict[tuple[str, str], list[str]] = {}
+    for part, rules in DIFFERENCES.items():
+        for rule in rules:
+            parts.setdefault(_difference(rule), []).append(str(part))
+    rows = [[", ".join(where), when, what] for (when, what), where in parts.items()]
     return _table(["in", "versions", "difference"], rows)
 
 
-def _merged(rules: Iterable[Rule]) -> Iterator[list[str]]:
-    for rule in rules:
-        match rule:
-            case Has(names, since, until):
-                yield [_span(since, until), f"has {_quoted(names)}"]
-            case Lacks(name, since, until):
-                yield [_span(since, until), f"lacks {_quoted([name])}"]
-            case Takes(names, since):
-                yield [_span(since, None), f"takes {_quoted(names)}; ignored before"]
-            case Named(new, old, until):
-                yield [_span(None, until), f"`{old}` for `{new}`"]
-            case Shaped(shape, until):
-                yield [_span(None, until), shape.says]
-            case Assumes(path, value, until):
-                told = json.dumps(value)
-                yield [_span(None, until), f"`{'.'.join(path)}` is {told} when left out"]
+def _difference(rule: Rule) -> tuple[str, str]:
+    """When it holds, and what it is."""
+    match rule:
+        case Has(names, since, until):
+            return _span(since, until), f"has {_quoted(names)}"
+        case Lacks(name, since, until):
+            return _span(since, until), f"lacks {_quoted([name])}"
+        case Takes(names, since):
+            return _span(since, None), f"takes {_quoted(names)}; ignored before"
+        case Named(new, old, until):
+            return _span(None, until), f"`{old}` for `{new}`"
+        case Shaped(shape, until):
+            return _span(None, until), shape.says
+        case Assumes(path, value, until):
+            return _span(None, until), f"`{'.'.join(path)}` is {json.dumps(value)} when left out"
 
 
 def _span(since: str | None, until: str | None) -> str:
