@@ -245,7 +245,8 @@ class FakeService:
         self, account: str, pool_id: str, new: PoolReplacement
     ) -> PoolRecord:
         pool = await self.pool(account, pool_id, Conditions())
-        spec = replace(pool.spec, start_task=new.start_task, metadata=new.metadata)
+        parts = {name: getattr(new, name) for name in new.__struct_fields__}
+        spec = replace(pool.spec, **parts)
         return await self._change_pool(pool, spec=spec)
 
     async def delete_pool(self, account: str, pool_id: str, when: Conditions) -> None:

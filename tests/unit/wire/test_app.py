@@ -463,20 +463,6 @@ def test_slots_in_a_patch_go_by_the_cores_of_the_pool(ran: Edge) -> None:
     assert told(answer) == (400, "InvalidPropertyValue")
 
 
-def test_secrets_are_not_shown(edge: Edge) -> None:
-    user = {"name": "u", "password": "hunter2", "linuxUserConfiguration": {"sshPrivateKey": "k"}}
-    registry = {"registryServer": "r", "password": "hunter2"}
-    assert edge.ask("POST", "/pools", {**POOL, "userAccounts": [user]}).status_code == 201
-    patch = {"networkConfiguration": {"x": [{"accountKey": "hunter2"}, registry]}}
-    assert edge.ask("PATCH", "/pools/Pool", patch).status_code == 200
-
-    for target in ("/pools", "/pools/Pool"):
-        text = edge.ask("GET", target).text
-        assert "hunter2" not in text
-        assert "sshPrivateKey" not in text
-        assert '"name":"u"' in text
-
-
 # --- files -------------------------------------------------------------------------------------
 
 
