@@ -33,6 +33,7 @@ NODE_HOST_SETTINGS: Final = (
 )
 """The settings that `penstock agent` obeys; the others are the server's."""
 
+_URL: Final = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
 _IN_FILE_ONLY: Final = ("accounts", "token_issuers")
 
 Algorithm = Literal[
@@ -51,10 +52,13 @@ class ConfigRefused(Exception):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A Batch account that `penstock serve` offers. `keys` are base64; each of them signs."""
+    """A Batch account that `penstock serve` offers. `keys` are base64; each of them signs.
+
+    Without keys the server makes two and keeps them in its data directory.
+    """
 
     name: Annotated[str, Meta(pattern="^[a-z0-9]{3,24}$")]
-    keys: Annotated[tuple[str, ...], Meta(min_length=1, max_length=2)]
+    keys: Annotated[tuple[str, ...], Meta(min_length=1, max_length=2)] = ()
     storage: str = ""  # connection string of the linked storage account; empty: none
     dedicated_core_quota: Quota | None = None  # None: that of the settings, as with the others
     low_priority_core_quota: Quota | None = None
@@ -122,6 +126,7 @@ class Config:
     tls_port: Port = 10643
     tls_names: tuple[str, ...] = ()
     data: str = ""  # empty: a directory per user
+    account_url: str = ""  # that tasks are told; empty: the http address on the server's machine
     storage: str = ""  # empty: azurite for `up`, none for `serve`
     ready_file: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -183,6 +188,8 @@ class Config:
             mistakes.append(
                 "node_silent_s: at least twice heartbeat_s, or nodes are lost by chance"
             )
+        if config.account_url and not _URL.fullmatch(config.account_url):
+            mistakes.append("account_url: an address like https://batch.example:10643")
         for issuer in config.token_issuers:
             mistakes.extend(issuer.mistakes())
         if config.max_bodies_bytes < config.max_body_bytes:

@@ -57,6 +57,13 @@ class Output(StrEnum):
     JSON = "json"
 
 
+class Which(StrEnum):
+    """One of the two keys of an account."""
+
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+
+
 class Told(Protocol):
     """What a command did."""
 
@@ -275,6 +282,59 @@ def restore(
         with watching.shown("Restoring") as watch:
             made = launch.restore(file, root, _now_us(), watch, force=force)
         _tell(made, output)
+
+
+account_app = typer.Typer(
+    no_args_is_help=True,
+    help="The keys that a server made for its accounts: see them, and replace one of them.",
+)
+app.add_typer(account_app, name="account", rich_help_panel="The data")
+
+AccountName = Annotated[
+    str | None,
+    typer.Argument(metavar="[ACCOUNT]", help="Which account, where there are several."),
+]
+
+
+@account_app.command()
+def keys(
+    *,
+    account: AccountName = None,
+    data: Data = None,
+    output: OutputForm = Output.TEXT,
+    config: ConfigFile = None,
+) -> None:
+    """Print the two keys of an account, for programs on other machines. Keep them secret.
+
+    Keys that stand in the settings are not printed, and neither are the published ones of
+    `penstock up`.
+    """
+    with _refusals():
+        _, root = _settings(config, data=data)
+        from penstock.launch import account_keys as launch
+
+        _tell(launch.shown(root, account), output)
+
+
+@account_app.command()
+def regenerate(
+    *,
+    which: Annotated[Which, typer.Argument(metavar="primary|secondary", help="Which key.")],
+    account: AccountName = None,
+    data: Data = None,
+    output: OutputForm = Output.TEXT,
+    config: ConfigFile = None,
+) -> None:
+    """Replace one key of an account by a new one; the other stays valid meanwhile.
+
+    Let all programs use the other key first. A server that runs refuses the old key within two
+    seconds.
+    """
+    with _refusals():
+        _, root = _settings(config, data=data)
+        from penstock.launch import account_keys as launch
+
+        _tell(launch.regenerated(root, account, which.value), output)
 
 
 app.add_typer(clock.app, name="clock", rich_help_panel=PANEL)

@@ -69,7 +69,7 @@ class Inside:
                 data=data,
                 listeners=bound,
                 tls=tls.ensure(data.tls, tls.names_for(("127.0.0.1",)), tls.utc_now()),
-                accounts=(accounts.development(""),),
+                users=accounts.development(""),
                 agent_token=data.token(),
                 emulator=True,
             )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Penstock, Ready, agent, refused
+from tests.e2e.harness import COMMAND, Penstock, Ready, agent, environment, refused
+from tests.e2e.signing import Wire
 from tests.e2e.things import (
     job_options,
     nodes_ready,
@@ -17,6 +20,7 @@ from tests.e2e.things import (
     stdout,
     task_options,
 )
+from tests.e2e.waiting import eventually
 
 
 def over_http(ready: Ready, nodes: Path) -> Sequence[str]:
@@ -60,6 +64,42 @@ def test_a_served_account_is_made_once_and_is_its_own(plain: Penstock, tmp_path:
 
     assert (again.account_name, again.account_key) == (first.account_name, first.account_key)
     assert first.account_key != plain.ready.account_key
+
+
+def test_one_key_is_replaced_while_the_other_is_used(tmp_path: Path) -> None:
+    with Penstock(tmp_path / "data", verb="serve") as service:
+        ready = service.ready
+        assert ready.account_key in service.printed(), "it is shown when it is made"
+        first = keys_of(service, "keys")
+        assert first["primary"] == ready.account_key
+        new = keys_of(service, "regenerate", "primary")
+        assert new["secondary"] == first["secondary"]
+        with Wire.to(ready) as wire:
+            eventually(
+                lambda: wire.send("GET", "/jobs", key=new["primary"]).status_code == 200,
+                10,
+                "the new key to be good",
+            )
+            for key, status in (
+                (first["primary"], 403),
+                (first["secondary"], 200),
+                (new["primary"], 200),
+            ):
+                assert wire.send("GET", "/jobs", key=key).status_code == status
+        service.log.unlink()
+        again = service.restart()
+        assert again.account_key == new["primary"]
+        assert again.account_key not in service.printed(), "it is not shown again"
+
+
+def keys_of(service: Penstock, *words: str) -> dict[str, str]:
+    """What `penstock account` says of the only account of a service."""
+    data = ("--data", str(service.data), "--output", "json")
+    done = subprocess.run(
+        [*COMMAND, "account", *words, *data], env=environment(), check=True, capture_output=True
+    )
+    said: dict[str, str] = json.loads(done.stdout)
+    return said
 
 
 def test_the_development_key_never_guards_a_service(plain: Penstock, tmp_path: Path) -> None:

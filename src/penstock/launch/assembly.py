@@ -13,6 +13,7 @@ from penstock.clock import Clock
 from penstock.config import Account, Config
 from penstock.engine.engine import Engine
 from penstock.engine.settings import EngineSettings, Quotas
+from penstock.launch.account_keys import KeptKeys, watch
 from penstock.launch.event_file import EventFile
 from penstock.launch.linked_storage import ContainerUrls
 from penstock.launch.plan import Plan
@@ -22,6 +23,7 @@ from penstock.store.sqlite import SqliteStore
 from penstock.wire.app import make_app
 from penstock.wire.link import link_routes
 from penstock.wire.settings import WireSettings
+from penstock.wire.shared_keys import SharedKeys
 
 log = logging.getLogger("penstock.server")
 
@@ -58,6 +60,7 @@ async def run_server(plan: Plan, *, stop: asyncio.Event, on_ready: Callable[[], 
     )
     written = asyncio.create_task(_write_events(plan, engine), name="events file")
     closing = asyncio.create_task(_end_streams(stop, engine))
+    keys = asyncio.create_task(_take_new_keys(plan, app.door.keys), name="keys of accounts")
     try:
         await serve(
             app,
@@ -69,6 +72,7 @@ async def run_server(plan: Plan, *, stop: asyncio.Event, on_ready: Callable[[], 
         )
     finally:
         closing.cancel()
+        keys.cancel()
         running.cancel()
         await asyncio.wait({running}, timeout=_STOP_CHECK_S)
         engine.events.close()
@@ -84,6 +88,14 @@ async def _write_events(plan: Plan, engine: Engine) -> None:
     if config.events_file and config.events_kept:
         path = Path(config.events_file).expanduser()
         await EventFile(engine.events, path, config.events_file_bytes).run()
+
+
+async def _take_new_keys(plan: Plan, keys: SharedKeys) -> None:
+    """Let keys that were regenerated sign from now on, and those before them no more."""
+    known = {account.name: account.keys for account in plan.accounts}
+    if plan.users.kept:
+        kept = KeptKeys(plan.data)
+        await watch(kept, plan.users.kept, lambda changed: keys.change({**known, **changed}))
 
 
 async def _end_streams(stop: asyncio.Event, engine: Engine) -> None:
@@ -131,7 +143,7 @@ def _engine_settings(plan: Plan, clock: Clock) -> EngineSettings:
         heartbeat_s=config.heartbeat_s,
         token_secret=plan.data.task_token_secret(),
         events_kept=config.events_kept,
-        account_url=lambda _account: plan.listeners.endpoint,
+        account_url=lambda _account: config.account_url.rstrip("/") or plan.listeners.endpoint,
         quotas=quotas_of(config),
         account_quotas={it.name: quotas_of(config, it) for it in plan.accounts},
         preemptions_per_hour=config.low_priority_preemptions_per_hour,

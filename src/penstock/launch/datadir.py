@@ -95,6 +95,11 @@ class Layout:
         return self.root / "account"
 
     @property
+    def account_keys(self) -> Path:
+        """File with the keys of accounts that the settings name without keys."""
+        return self.root / "account-keys"
+
+    @property
     def identity(self) -> Path:
         """File with the id that this directory's servers share."""
         return self.root / "server.id"
@@ -129,6 +134,7 @@ class Layout:
             self.task_token,
             self.vault_key,
             self.generated_account,
+            self.account_keys,
             self.azurite_port,
         )
         return (*own, *tls)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from penstock.config import Account, Config
+from penstock.launch.accounts import Users
 from penstock.launch.datadir import DataDir
 from penstock.launch.listeners import Listeners
 from penstock.launch.tls import TlsFiles
@@ -19,7 +20,11 @@ class Plan:
     data: DataDir
     listeners: Listeners
     tls: TlsFiles
-    accounts: tuple[Account, ...]  # at least one; `storage` is a connection string or empty
+    users: Users  # at least one; `storage` of each is a connection string or empty
     agent_token: str
     emulator: bool  # `penstock up`, for one user on one machine
     issuers: tuple[Issuer, ...] = ()
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        return self.users.accounts

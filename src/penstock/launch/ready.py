@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -23,6 +24,8 @@ class Ready:
     account_key: str
     storage: str | None  # connection string
     data: Path
+    told: Mapping[str, Sequence[str]]  # the keys that a person is shown, by account
+    keys_at: str  # where the other keys are
 
     def document(self) -> dict[str, object]:
         """The content of the ready file; programs rely on these names."""
@@ -85,16 +88,27 @@ def _rows(ready: Ready) -> list[tuple[str, str]]:
         ("Batch, TLS", ready.tls_endpoint),
         ("CA file", str(ready.ca_file)),
         ("Account", ready.account_name),
-        ("Key", ready.account_key),
+        *_keys(ready),
         ("Storage", ready.storage or "none"),
         ("Data", str(ready.data)),
     ]
 
 
+def _keys(ready: Ready) -> list[tuple[str, str]]:
+    """The keys that were made just now, which are shown once; where the others are."""
+    rows = [
+        (label if name == ready.account_name else f"{label} of {name}", key)
+        for name, keys in ready.told.items()
+        for label, key in zip(("Key", "Second key"), keys, strict=False)
+    ]
+    return rows if ready.account_name in ready.told else [("Keys", ready.keys_at), *rows]
+
+
 def _plain(ready: Ready, title: str) -> str:
-    rows = "".join(f"  {name:<12}{value}\n" for name, value in _rows(ready))
+    rows = "".join(f"  {name:<11} {value}\n" for name, value in _rows(ready))
     return f"{title}\n{rows}\n{_example(ready)}\n"
 
 
 def _example(ready: Ready) -> str:
-    return EXAMPLE.format(endpoint=ready.endpoint, name=ready.account_name, key=ready.account_key)
+    key = ready.account_key if ready.account_name in ready.told else "<one of its keys>"
+    return EXAMPLE.format(endpoint=ready.endpoint, name=ready.account_name, key=key)

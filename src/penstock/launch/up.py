@@ -15,8 +15,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from penstock.config import Account, Config
+from penstock.config import Config
 from penstock.launch import accounts, listeners, tls
+from penstock.launch.accounts import Users
 from penstock.launch.children import node_host, retire
 from penstock.launch.datadir import DataDir, DataDirInUse
 from penstock.launch.exits import CannotStart, Exit
@@ -42,8 +43,8 @@ def up(config: Config, root: Path, announce: Announce) -> None:
         start = _Start(stack, config, root)
         start.supervisor.start(node_host(start.data, config))
         storage = Storage(config.storage or "azurite", start.data, start.supervisor)
-        account = accounts.development(storage.connection_string)
-        start.run((account,), storage, announce, emulator=True)
+        users = accounts.development(storage.connection_string)
+        start.run(users, storage, announce, emulator=True)
 
 
 def serve(config: Config, root: Path, announce: Announce) -> None:
@@ -52,9 +53,7 @@ def serve(config: Config, root: Path, announce: Announce) -> None:
         start = _Start(stack, config, root)
         retire(start.data.child("node-host"))
         storage = Storage(config.storage or "none", start.data, start.supervisor)
-        users = accounts.of_service(
-            config.accounts, storage.connection_string, start.data.generated_account
-        )
+        users = accounts.of_service(config.accounts, storage.connection_string, start.data)
         start.run(users, storage, announce, emulator=False)
 
 
@@ -97,20 +96,22 @@ class _Start:
         stack.callback(self.supervisor.stop, _CHILDREN_STOP_WITHIN_S)
         stack.callback(self.signals.ignore)
 
-    def run(
-        self, users: tuple[Account, ...], storage: Storage, announce: Announce, *, emulator: bool
-    ) -> None:
+    def run(self, users: Users, storage: Storage, announce: Announce, *, emulator: bool) -> None:
         """Run the event loop until a signal comes."""
-        issuers = issuers_of(self.config.token_issuers, users)
+        issuers = issuers_of(self.config.token_issuers, users.accounts)
         names = tls.names_for(
-            (self.config.host, *self.config.tls_names, *(f"{it.name}.localhost" for it in users))
+            (
+                self.config.host,
+                *self.config.tls_names,
+                *(f"{it.name}.localhost" for it in users.accounts),
+            )
         )
         plan = Plan(
             config=self.config,
             data=self.data,
             listeners=self.listeners,
             tls=tls.ensure(self.data.tls, names, tls.utc_now()),
-            accounts=users,
+            users=users,
             issuers=issuers,
             agent_token=self.token,
             emulator=emulator,
@@ -221,4 +222,12 @@ def _ready(plan: Plan) -> Ready:
         account_key=account.keys[0],
         storage=account.storage or None,
         data=plan.data.root,
+        told={it.name: it.keys for it in plan.accounts if it.name in plan.users.fresh},
+        keys_at=_keys_at(plan, account.name),
     )
+
+
+def _keys_at(plan: Plan, account: str) -> str:
+    if account in plan.users.kept:
+        return f"penstock account keys --data {plan.data.root}"
+    return "those of the settings"

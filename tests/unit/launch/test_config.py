@@ -38,8 +38,9 @@ def test_all_mistakes_are_told_at_once_with_the_nearest_name() -> None:
 @pytest.mark.parametrize(
     "account",
     [
-        {"name": "abc"},
+        {"keys": ["a"]},
         {"name": "abc", "keys": []},
+        {"name": "abc", "keys": ["a", "b", "c"]},
         {"name": "No", "keys": ["a"]},
         {"name": "abc", "keys": ["a"], "key": "b"},
     ],
@@ -79,3 +80,10 @@ def test_names_of_the_certificate_are_a_list_in_the_environment() -> None:
 def test_nodes_are_not_lost_between_two_heartbeats() -> None:
     with pytest.raises(ConfigRefused, match="twice heartbeat_s"):
         Config.read({"heartbeat_s": 10, "node_silent_s": 15}, {})
+
+
+@pytest.mark.parametrize("url", ["batch.example", "ftp://batch.example", "https://", "https://a b"])
+def test_what_tasks_are_told_is_an_address(url: str) -> None:
+    assert Config.read({"account_url": "https://batch.example:10643/render"}, {}).account_url
+    with pytest.raises(ConfigRefused, match="account_url"):
+        Config.read({"account_url": url}, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ READY = ready.Ready(
     account_key="QUJD",
     storage=None,
     data=Path("/data"),
+    told={"devbatchaccount1": ("QUJD", "REVG"), "other": ("R0hJ", "SktM")},
+    keys_at="a file",
 )
 
 
@@ -51,6 +54,9 @@ def test_a_pipe_gets_plain_text_and_an_example_that_is_python() -> None:
     assert "\x1b" not in text
     for value in (READY.endpoint, READY.tls_endpoint, READY.account_key, str(READY.ca_file)):
         assert value in text
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    for row in ("Key QUJD", "Second key REVG", "Key of other R0hJ", "Second key of other SktM"):
+        assert row in lines
     compile(text[text.index("from azure") :], "example", "exec")
 
 
@@ -62,3 +68,15 @@ def test_a_terminal_gets_colours_and_all_values_whole(monkeypatch: pytest.Monkey
     text = out.getvalue()
     assert "\x1b[" in text
     assert READY.account_key in text
+
+
+def test_keys_that_were_shown_once_are_not_shown_again() -> None:
+    again = replace(READY, told={"other": ("R0hJ", "SktM")})
+    out = io.StringIO()
+    ready.show(again, "Penstock serves", out)
+    text = out.getvalue()
+    assert READY.account_key not in text
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "Keys a file" in lines
+    assert "Key of other R0hJ" in lines
+    compile(text[text.index("from azure") :], "example", "exec")
