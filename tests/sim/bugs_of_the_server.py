@@ -6,13 +6,15 @@ from contextlib import AbstractContextManager
 from typing import Any
 from unittest import mock
 
+import msgspec
 from msgspec.structs import replace
 
 from penstock.domain import changes as c
 from penstock.domain.records import JobRecord, NodeRecord, TaskRecord
 from penstock.domain.specs.task import Dependencies
 from penstock.domain.states import JOB_MOVES, JobEvent, JobState, NodeEvent, NodeState, TaskState
-from penstock.engine import ends, jobs, links, losses, orders, runs, why
+from penstock.domain.usage import Usage
+from penstock.engine import ends, jobs, links, losses, orders, runs, usage, why
 from penstock.engine import engine as engine_module
 from penstock.engine.engine import Engine
 from penstock.engine.links import Link
@@ -188,6 +190,31 @@ def counts_failures_as_successes() -> Bug:
         count(self, state, slots, sign)
 
     return mock.patch.object(Tally, "count", kind)
+
+
+def counts_what_was_used_twice() -> Bug:
+    """What a run has used is added to its job's totals when it begins to end, and when it ends."""
+    ended = usage.ended
+
+    def generous(turn: Turn, task: TaskRecord, end_us: int, *, again: bool) -> Usage | None:
+        if task.usage is not None:
+            turn.growth_of(task.job_no).use(task.usage)
+        return ended(turn, task, end_us, again=again)
+
+    return mock.patch.object(usage, "ended", generous)
+
+
+def forgets_what_the_deleted_used() -> Bug:
+    """The totals of a job lose what a task has used that is deleted."""
+    forget = ends.forget
+
+    def thrifty(turn: Turn, task: TaskRecord, nodes: list[int] | None = None) -> None:
+        if task.usage is not None:
+            less = (-number for number in msgspec.structs.astuple(task.usage))
+            turn.growth_of(task.job_no).use(Usage(*less))
+        forget(turn, task, nodes)
+
+    return mock.patch.object(ends, "forget", thrifty)
 
 
 def counts_running_as_waiting() -> Bug:

@@ -35,6 +35,7 @@ from tests.sim.placing import Placing
 from tests.sim.quotas import quotas_are_kept
 from tests.sim.records import TaskName
 from tests.sim.schedules import Schedules
+from tests.sim.used import Used
 
 T = TypeVar("T")
 
@@ -67,6 +68,7 @@ class Watch:
         self.beside = Beside(self._that_count)
         self.schedules = Schedules()
         self.replay = Replay()
+        self.used = Used()
         self.quotas = Quotas()
         self._silent_us = silent_us
         self._turn_us = 0  # of the turn that is being taken, by the clock that nobody sets
@@ -79,7 +81,7 @@ class Watch:
     def opened(self, store: Disk) -> None:
         """This is where everything is written."""
         self.store = self.beside.store = store
-        self.schedules.store = self.replay.store = store
+        self.schedules.store = self.replay.store = self.used.store = store
 
     @property
     def picture(self) -> Picture:
@@ -216,6 +218,7 @@ class Watch:
         self._changes, self.placing.came_back = changes, set()
         self.schedules.commits(changes, self.now_us)
         self.replay.commits(changes)
+        self.used.commits(changes)
         for change in changes:
             self.beside.commits(change)
             if isinstance(change, c.AddTask | c.SetTask):
@@ -354,6 +357,7 @@ class Watch:
         self.beside.committed(self.picture, self._changes)
         self.schedules.committed()
         self.replay.committed(self._changes)
+        self.used.committed()
         quotas_are_kept(self.store, self.quotas, self._changes, self._known_jobs)
         self._known_jobs = set(self.store.jobs)
 

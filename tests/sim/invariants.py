@@ -29,6 +29,7 @@ class Invariant(StrEnum):
     SCHEDULE = "schedule"
     AUTO_POOLS = "auto pools"
     QUOTA = "quota"
+    USED = "used"
     EVENTS = "events"
     COMMITTED = "committed"
     TRUTH = "truth"
@@ -122,6 +123,11 @@ HOLDS: Final[Mapping[Invariant, tuple[str, str]]] = {
     ),
     Invariant.QUOTA: (
         "no account has more cores, or makes more jobs and schedules, than its quotas allow",
+        "each commit",
+    ),
+    Invariant.USED: (
+        "what jobs, schedules and accounts are said to have used is what their tasks used, of"
+        " those that are gone too",
         "each commit",
     ),
     Invariant.EVENTS: (

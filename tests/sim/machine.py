@@ -23,6 +23,7 @@ from penstock.agent.events import (
     SpawnFailed,
     TooLate,
 )
+from penstock.domain.usage import Usage
 from penstock.messages import RunTask
 
 
@@ -136,7 +137,7 @@ class Machine:
                 parent(Coordinated(process.key))
                 return
             del self._by_key[process.key]
-            parent(Exited(process.key, process.exit_code))
+            parent(Exited(process.key, process.exit_code, _used(process)))
 
     def terminate(self, key: RunKey) -> None:
         """Send SIGTERM, or say that it is too late."""
@@ -207,3 +208,9 @@ class Machine:
             assert not inside, f"{path} is removed below {process.key}"
         there = self.directories.items()
         self.directories = {d: b for d, b in there if not f"{d}/".startswith(f"{path}/")}
+
+
+def _used(process: Process) -> Usage:
+    """What the kernel would have counted; no two runs alike."""
+    key = abs(process.key.number) + 1000 * process.key.attempt
+    return Usage(user_us=key, kernel_us=key + 1, reads=3, writes=key % 7, read_bytes=key * 5)

@@ -21,6 +21,9 @@ _PARTS = (
     "next_no",
     "schedules",
     "clock_offset_us",
+    "totals",
+    "lifetimes",
+    "meters",
     "enabling",
 )
 

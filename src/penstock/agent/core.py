@@ -50,6 +50,7 @@ from penstock.messages import (
     RemoveTask,
     ReturnTask,
     RunTask,
+    TaskBegan,
     TaskEnded,
     Welcome,
 )
@@ -104,8 +105,21 @@ class AgentCore:
         for node in self._saved.nodes.values():
             actions += self._nodes.restore(node, now_us)
         actions += [self._lost(run, now_us) for run in begun if run.number > 0]
+        actions += [self._state.lost(key, now_us) for key in self._said_to_have_begun()]
         self._saved = Saved()
         return actions
+
+    def _said_to_have_begun(self) -> list[RunKey]:
+        """Attempts that the server will hear have begun, and of which no process was started.
+
+        Their files were still being fetched; others may begin now before they do.
+        """
+        said = [
+            RunKey(report.task_no, report.attempt)
+            for report in self._ledger.unconfirmed.values()
+            if isinstance(report, TaskBegan)
+        ]
+        return [key for key in said if self._ledger.ending(key) is None]
 
     def handle(self, event: Event, now_us: int) -> list[Action]:
         """Take in what happened and say what to do."""

@@ -191,7 +191,7 @@ def forget(turn: Turn, task: TaskRecord, nodes: list[int] | None = None) -> None
     """Forget a task; its directory goes from `nodes`, which are those that have it now."""
     on_nodes = nodes_of(turn, task)
     chores = [remove_directory(turn, task, no) for no in nodes or on_nodes]
-    usage.ended(turn, task, turn.now_us, again=False)
+    task = replace(task, usage=usage.ended(turn, task, turn.now_us, again=False))
     _touch_if_ahead(turn, task)
     ends_well_no_more(turn, task)
     turn.put(c.DropTask(task))

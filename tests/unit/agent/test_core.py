@@ -19,6 +19,7 @@ from penstock.domain.specs.common import (
     ResourceFile,
     UploadOptions,
 )
+from penstock.domain.usage import Usage
 from penstock.messages import (
     ChoreDone,
     Confirm,
@@ -114,8 +115,10 @@ def test_a_task_is_spawned_and_its_exit_reported() -> None:
     [spawn] = told(order(), 100)
     assert isinstance(spawn, events.Spawn)
     assert spawn.fresh
-    told(events.Exited(KEY, 0), 300)
+    used = Usage(user_us=7, reads=2)
+    told(events.Exited(KEY, 0, used), 300)
     end = told.end()
+    assert end.usage == used
     assert (end.start_us, end.end_us, end.exit_code, end.failure) == (100, 300, 0, None)
     assert (end.killed, end.lost) == (False, False)
 
@@ -441,6 +444,20 @@ def test_after_a_restart_what_ran_is_lost_and_nodes_stay() -> None:
     assert told.core.nodes() == (1, 2)
     told(node(1, StartTaskOrder(command_line="s")))
     assert len(told.reports(NodeReady)) == 1
+
+
+def test_after_a_restart_what_is_said_to_have_begun_and_did_not_is_lost() -> None:
+    """Its files were being fetched, so no process was noted; others begin before it now."""
+    began = TaskBegan(report=7, task_no=5, attempt=1, start_us=123)
+    saved = Saved(nodes={1: SavedNode(node(1), "127.1.0.1")}, reports={7: began}, highest=7)
+    end = Told(saved).end()
+    assert (end.task_no, end.attempt, end.lost, end.report) == (5, 1, True, 8)
+
+    over = TaskEnded(report=8, task_no=5, attempt=1, start_us=123, end_us=124, exit_code=0)
+    saved = Saved(
+        nodes={1: SavedNode(node(1), "127.1.0.1")}, reports={7: began, 8: over}, highest=8
+    )
+    assert Told(saved).reports(TaskEnded) == []
 
 
 # --- sent ahead --------------------------------------------------------------------------------
