@@ -33,9 +33,28 @@ class Release:
         )
 
 
+OLD: Final = "3.8"
+"""The newest Python that releases before 9 were tried with in their time."""
+
 RELEASES: Final = (
     Release("14.2.0", "2024-02-01.19.0"),
-    Release("6.0.0", "2018-12-01.8.0", python="3.8"),
+    Release("14.1.0", "2023-11-01.18.0"),
+    Release("14.0.0", "2023-05-01.17.0"),
+    Release("13.0.0", "2022-10-01.16.0"),
+    Release("12.0.0", "2022-01-01.15.0"),
+    Release("11.0.0", "2021-06-01.14.0"),
+    Release("10.0.0", "2020-09-01.12.0"),
+    Release("9.0.0", "2020-03-01.11.0"),
+    Release("8.0.0", "2019-08-01.10.0", OLD),
+    Release("7.0.0", "2019-06-01.9.0", OLD),
+    Release("6.0.0", "2018-12-01.8.0", OLD),
+    Release("5.1.1", "2018-08-01.7.0", OLD),
+    Release("4.1.3", "2018-03-01.6.1", OLD),
+    Release("4.0.0", "2017-09-01.6.0", OLD),
+    Release("3.1.0", "2017-06-01.5.1", OLD),
+    Release("3.0.0", "2017-05-01.5.0", OLD),
+    Release("2.0.1", "2017-01-01.4.0", OLD),
+    Release("1.0.0", "2016-07-01.3.1", OLD),
 )
 
 EXPECTED: Final[Mapping[str, str]] = {
@@ -54,6 +73,7 @@ EXPECTED: Final[Mapping[str, str]] = {
     "task.get: deleted": "TaskNotFound",
     "file.get_from_task: deleted": "FileNotFound",
     "pool.stop_resize: steady": "OperationInvalidForCurrentState",
+    "pool.upgrade_os": "PoolNotEligibleForOSVersionUpgrade",
     "pool.get: deleted": "PoolNotFound",
 }
 """Steps that are to fail, where the release has them, with the service's code."""

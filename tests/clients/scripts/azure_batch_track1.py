@@ -314,7 +314,7 @@ def jobs(tour: Tour) -> None:
     tour.do("job.update", "work", whole)
     replaced = tour.ask("job.get", "work")
     check("PUT changes all", (replaced.priority, replaced.metadata) in ((9, None), (9, [])))
-    tour.do("job.disable", "work", "requeue")
+    tour.do("job.disable", "work", disable_tasks="requeue")
     until("disabled", lambda: word(tour.ask("job.get", "work").state) == "disabled")
     tour.do("job.enable", "work")
     until("enabled", lambda: word(tour.ask("job.get", "work").state) == "active")
@@ -323,7 +323,7 @@ def jobs(tour: Tour) -> None:
     prepared = tour.do("job.list_preparation_and_release_task_status", "work")
     done = [each.job_preparation_task_execution_info.exit_code for each in prepared or ()]
     check("the preparation ran", done and set(done) == {0}, prepared)
-    tour.do("job.terminate", "work", "the walk is over")
+    tour.do("job.terminate", "work", terminate_reason="the walk is over")
     until("its end", lambda: word(tour.ask("job.get", "work").state) == "completed")
     ended = tour.ask("job.get", "work").execution_info
     check("it says why it ended", ended.terminate_reason == "the walk is over", ended)
@@ -368,7 +368,7 @@ def tasks(tour: Tour) -> None:
     check("one has failed", [each.id for each in failed or ()] == ["bad"], failed)
 
     change = models.TaskConstraints(max_task_retry_count=2)
-    tour.do("task.update", "work", "long", change)
+    tour.do("task.update", "work", "long", constraints=change)
     changed = tour.ask("task.get", "work", "long").constraints.max_task_retry_count
     check("the constraints have changed", changed == 2, changed)
     tour.do("task.terminate", "work", "long")
