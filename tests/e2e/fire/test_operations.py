@@ -7,6 +7,7 @@ operation is over in milliseconds, the moment of the kill is drawn anew for each
 from __future__ import annotations
 
 import json
+import os
 import time
 import urllib.request
 from collections import Counter
@@ -86,9 +87,13 @@ def killed_and_back(service: Penstock, after_s: float = 0.0) -> BatchClient:
     return service.client()
 
 
+RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or time.time_ns()
+"""New moments each time, and the same ones in all processes that share the tests of one run."""
+
+
 def moments(name: str) -> list[float]:
     """When to kill: at once, and at some moments that differ from run to run of the suite."""
-    random = Random(f"{name}/{time.time_ns()}")
+    random = Random(f"{name}/{RUN}")
     return [0.0, *(random.uniform(0, LATEST_S) for _ in range(TRIES - 1))]
 
 
