@@ -27,6 +27,7 @@ from penstock.wire.request import ClientGone, Message, Receive, Request, segment
 from penstock.wire.room import Room
 from penstock.wire.routing import Router, carry_out
 from penstock.wire.settings import Ready, WireSettings
+from penstock.wire.versions.paths import path_in
 from penstock.wire.versions.releases import NEWEST, checked
 
 log = logging.getLogger("penstock.wire")
@@ -134,6 +135,9 @@ class RestApp:
             return self._refused(request, InternalError())
 
     def _refused(self, request: Request, refusal: Refusal) -> Answer:
+        name = refusal.values.get("PropertyName")
+        if name is not None and request.takes is not None:
+            refusal.values["PropertyName"] = path_in(request.version, request.takes, str(name))
         return refused(refusal, request.base, request.guid, self._settings.now_us())
 
     async def _probe(self, request: Request) -> Answer:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
 import pytest
 
 from penstock.wire.versions.parts import Part
+from penstock.wire.versions.paths import path_in
 from penstock.wire.versions.reading import reader
 from penstock.wire.versions.releases import (
     NEWEST,
@@ -28,6 +30,7 @@ from penstock.wire.versions.releases import (
     covers,
 )
 from penstock.wire.versions.showing import shown_in
+from tests.wire.edge import Edge
 
 FOR_EVER = "P10675199DT2H48M5.4775807S"
 
@@ -302,3 +305,40 @@ def test_documents_are_shown_in_the_names_of_the_version(
 def test_a_task_of_the_newest_version_is_not_copied() -> None:
     task = {"id": "a", "resourceFiles": [{"httpUrl": "u"}], "executionInfo": {}}
     assert shown(NEWEST, "tasks", task) is task
+
+
+@pytest.mark.parametrize(
+    ("version", "part", "new", "old"),
+    [
+        (
+            V7,
+            Part.POOL,
+            "startTask.resourceFiles[0].httpUrl",
+            "startTask.resourceFiles[0].blobSource",
+        ),
+        (V8, Part.POOL, "startTask.resourceFiles[0].httpUrl", None),
+        (V4_0, Part.RESIZE, "targetDedicatedNodes", "targetDedicated"),
+        (
+            V11,
+            Part.SCHEDULE,
+            "jobSpecification.poolInfo.autoPoolSpecification.pool.taskSlotsPerNode",
+            "jobSpecification.poolInfo.autoPoolSpecification.pool.maxTasksPerNode",
+        ),
+        (V7, Part.TASK, "outputFiles[1].x.httpUrl", None),
+    ],
+)
+def test_refusals_name_properties_as_the_version_does(
+    version: str, part: Part, new: str, old: str | None
+) -> None:
+    assert path_in(version, part, new) == (old or new)
+
+
+def test_a_refusal_under_an_old_version() -> None:
+    answer = Edge().ask("POST", "/pools", {"id": "a", "vmSize": "x", "taskSlotsPerNode": "y"})
+    assert values_of(answer)["PropertyName"] == "taskSlotsPerNode"
+    answer = Edge().ask("POST", "/pools", {"id": "a", "maxTasksPerNode": "y"}, version=V11)
+    assert values_of(answer)["PropertyName"] == "maxTasksPerNode"
+
+
+def values_of(answer: httpx.Response) -> dict[str, str]:
+    return {each["key"]: each["value"] for each in answer.json()["values"]}
