@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.wire.cases import COLLECTION, JOB, POOL, TASK, prepared
+from tests.wire.cases import COLLECTION, JOB, POOL, RICH, TASK, prepared
 from tests.wire.edge import Edge
 
 names = st.sampled_from(
@@ -36,6 +36,10 @@ documents = st.recursive(
 
 BODIES: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/pools", POOL),
+    ("POST", "/pools", RICH),
+    ("PATCH", "/pools/Pool", {name: part for name, part in RICH.items() if name != "id"}),
+    ("POST", "/pools/Pool/enableautoscale", {"autoScaleEvaluationInterval": "PT5M"}),
+    ("POST", "/pools/Pool/evaluateautoscale", {"autoScaleFormula": "$a = 1;"}),
     ("PATCH", "/pools/Pool", {name: POOL[name] for name in ("startTask", "metadata", "vmSize")}),
     (
         "POST",

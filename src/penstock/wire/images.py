@@ -1,7 +1,8 @@
 """Images that pools may name, with the node agent that goes with each.
 
 Nodes run on whatever the node hosts run on: an image chooses nothing but has to be named. These
-are the ones that samples and tools look for.
+are the ones that samples and tools look for. None has capabilities, as containers are not run, nor
+an end of its life.
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ IMAGES: Final[tuple[Image, ...]] = (
     Image("canonical", "ubuntu-24_04-lts", "server", "batch.node.ubuntu 24.04"),
     Image("debian", "debian-11", "11", "batch.node.debian 11"),
     Image("debian", "debian-12", "12", "batch.node.debian 12"),
+    Image(
+        "microsoft-azure-batch", "ubuntu-server-container", "20-04-lts", "batch.node.ubuntu 20.04"
+    ),
     Image("microsoft-dsvm", "ubuntu-hpc", "2004", "batch.node.ubuntu 20.04"),
     Image("microsoft-dsvm", "ubuntu-hpc", "2204", "batch.node.ubuntu 22.04"),
+    Image("microsoft-dsvm", "ubuntu-hpc", "2404", "batch.node.ubuntu 24.04"),
     Image("openlogic", "centos", "7_9", "batch.node.centos 7"),
     Image("rockylinux", "rocky-8", "8-base", "batch.node.el 8"),
 )

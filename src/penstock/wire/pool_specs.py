@@ -153,7 +153,11 @@ def resize_from_wire(document: bytes) -> Resize:
         raise missing("targetDedicatedNodes")
     _check_targets(resize.target_dedicated_nodes, resize.target_low_priority_nodes)
     check_duration(resize.resize_timeout, LEAST_RESIZE_TIMEOUT, "resizeTimeout")
-    return replace(resize, node_deallocation_option=_deallocation(resize.node_deallocation_option))
+    return replace(
+        resize,
+        resize_timeout=resize.resize_timeout or RESIZE_TIMEOUT,
+        node_deallocation_option=_deallocation(resize.node_deallocation_option),
+    )
 
 
 def removal_from_wire(document: bytes) -> NodeRemoval:
@@ -164,7 +168,9 @@ def removal_from_wire(document: bytes) -> NodeRemoval:
         raise wrong("nodeList", f"{count} ids", f"must have 1 to {MOST_REMOVED} ids")
     check_duration(removal.resize_timeout, LEAST_RESIZE_TIMEOUT, "resizeTimeout")
     return replace(
-        removal, node_deallocation_option=_deallocation(removal.node_deallocation_option)
+        removal,
+        resize_timeout=removal.resize_timeout or RESIZE_TIMEOUT,
+        node_deallocation_option=_deallocation(removal.node_deallocation_option),
     )
 
 
@@ -252,12 +258,10 @@ def _certificate(reference: CertificateReference, name: str) -> CertificateRefer
     if _THUMBPRINT.fullmatch(reference.thumbprint) is None:
         raise wrong(f"{name}.thumbprint", reference.thumbprint, "must be 40 hexadecimal digits")
     location = canonical(reference.store_location, STORE_LOCATIONS, f"{name}.storeLocation")
-    visibility = reference.visibility
-    if visibility:
-        visibility = [
-            required(item, VISIBILITIES, f"{name}.visibility[{at}]")
-            for at, item in enumerate(visibility)
-        ]
+    visibility = [
+        required(item, VISIBILITIES, f"{name}.visibility[{at}]")
+        for at, item in enumerate(reference.visibility or VISIBILITIES)
+    ]
     return CertificateReference(
         thumbprint=reference.thumbprint.lower(),
         thumbprint_algorithm=required(

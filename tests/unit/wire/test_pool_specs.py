@@ -20,6 +20,8 @@ from penstock.wire.pool_specs import (
     pool_from_wire,
     pool_patch_from_wire,
     pool_properties_from_wire,
+    removal_from_wire,
+    resize_from_wire,
 )
 from penstock.wire.scaling_specs import auto_scaling_from_wire, formula_from_wire
 
@@ -687,7 +689,7 @@ def test_references_to_certificates() -> None:
             "thumbprintAlgorithm": "sha1",
             "storeLocation": "LocalMachine",
             "storeName": "Root",
-            "visibility": ["StartTask", "task", "remoteUser"],
+            "visibility": ["StartTask", "task"],
         },
     ]
     kept = [
@@ -696,13 +698,14 @@ def test_references_to_certificates() -> None:
             "thumbprintAlgorithm": "sha1",
             "storeLocation": "currentuser",
             "storeName": "My",
+            "visibility": ["starttask", "task", "remoteuser"],
         },
         {
             "thumbprint": "0" * 40,
             "thumbprintAlgorithm": "sha1",
             "storeLocation": "localmachine",
             "storeName": "Root",
-            "visibility": ["starttask", "task", "remoteuser"],
+            "visibility": ["starttask", "task"],
         },
     ]
     lists = {"metadata": [], "applicationPackageReferences": [], "certificateReferences": given}
@@ -720,10 +723,12 @@ def test_references_to_certificates() -> None:
         ("thumbprintAlgorithm", "md5"),
         ("thumbprintAlgorithm", None),
         ("storeLocation", "here"),
+        ("visibility[1]", ["task", "nobody"]),
     ],
 )
 def test_a_bad_reference_to_a_certificate(name: str, value: Any) -> None:
-    reference = {"thumbprint": THUMBPRINT, "thumbprintAlgorithm": "sha1", name: value}
+    part = {name.partition("[")[0]: value}
+    reference = {"thumbprint": THUMBPRINT, "thumbprintAlgorithm": "sha1", **part}
     refusal = refused(pool_from_wire, {**POOL, "certificateReferences": [reference]})
     assert refusal.values["PropertyName"] == f"certificateReferences[0].{name}"
 
@@ -854,3 +859,12 @@ def test_bodies_of_the_operations_on_scaling() -> None:
     for reader in (formula_from_wire, auto_scaling_from_wire):
         long = refused(reader, {"autoScaleFormula": "x" * 8193})
         assert type(long) is AutoScalingFormulaTooLong
+
+
+@pytest.mark.parametrize(
+    ("reader", "body"),
+    [(resize_from_wire, {"targetDedicatedNodes": 1}), (removal_from_wire, {"nodeList": ["n"]})],
+)
+def test_each_resize_has_a_timeout_of_its_own(reader: Reader, body: dict[str, Any]) -> None:
+    assert read(reader, body)["resizeTimeout"] == "PT15M"
+    assert read(reader, {**body, "resizeTimeout": "PT20M"})["resizeTimeout"] == "PT20M"
