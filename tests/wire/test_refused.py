@@ -330,7 +330,20 @@ BAD_BODIES: list[tuple[str, str, Any, str, str]] = [
         "/jobs/Job/tasks",
         {"id": "n", **LINE, "exitConditions": {"default": {"jobAction": "disable"}}},
         "InvalidPropertyValue",
-        "exitConditions.jobAction",
+        "exitConditions.default.jobAction",
+    ),
+    (
+        "POST",
+        "/jobs/Job/tasks",
+        {
+            "id": "n",
+            **LINE,
+            "exitConditions": {
+                "exitCodes": [{"code": 1, "exitOptions": {"jobAction": "terminate"}}]
+            },
+        },
+        "InvalidPropertyValue",
+        "exitConditions.exitCodes[0].exitOptions.jobAction",
     ),
     (
         "PUT",

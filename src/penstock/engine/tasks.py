@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -24,7 +24,7 @@ from penstock.domain.refusals import (
     TaskSucceeded,
 )
 from penstock.domain.specs.common import TaskConstraints, encode_spec, stored_spec
-from penstock.domain.specs.task import ExitConditions, TaskSpec
+from penstock.domain.specs.task import ExitConditions, ExitOptions, TaskSpec
 from penstock.domain.states import (
     TASK_MOVES,
     JobState,
@@ -117,21 +117,24 @@ def _is_named(spec: TaskSpec, name: str | None) -> bool:
 
 
 def _refuse_job_actions(conditions: ExitConditions) -> None:
-    options = [mapping.exit_options for mapping in conditions.exit_codes or []]
-    options += [span.exit_options for span in conditions.exit_code_ranges or []]
-    for single in (
-        conditions.pre_processing_error,
-        conditions.file_upload_error,
-        conditions.default,
-    ):
-        options += [single] if single is not None else []
-    for option in options:
-        if option.job_action is not None:
+    for name, options in _exit_options(conditions):
+        if options is not None and options.job_action is not None:
             raise InvalidPropertyValue(
-                PropertyName="exitConditions.jobAction",
-                PropertyValue=option.job_action,
+                PropertyName=f"exitConditions.{name}.jobAction",
+                PropertyValue=options.job_action,
                 Reason="a job action needs onTaskFailure performexitoptionsjobaction on the job",
             )
+
+
+def _exit_options(conditions: ExitConditions) -> Iterator[tuple[str, ExitOptions | None]]:
+    """All options, each with where it stands."""
+    for at, mapping in enumerate(conditions.exit_codes or ()):
+        yield f"exitCodes[{at}].exitOptions", mapping.exit_options
+    for at, span in enumerate(conditions.exit_code_ranges or ()):
+        yield f"exitCodeRanges[{at}].exitOptions", span.exit_options
+    yield "preProcessingError", conditions.pre_processing_error
+    yield "fileUploadError", conditions.file_upload_error
+    yield "default", conditions.default
 
 
 def add_task(turn: Turn, job: JobRecord, spec: TaskSpec, *, manager: bool = False) -> TaskRecord:
