@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+import ssl
 import sys
 import threading
 import time
@@ -123,6 +124,19 @@ def test_keys_come_from_an_address_too(trusting: Ready) -> None:
     token = URL_ISSUER.token(time.time(), aud="api://penstock/", sub="somebody")
     with client(trusting, token) as batch:
         assert list(batch.list_pools()) == []
+
+
+def test_a_client_of_old_sends_the_same_header(trusting: Ready) -> None:
+    token = FILE_ISSUER.token(time.time(), roles=["Batch.Contributor"])
+
+    answer = httpx.get(
+        f"{trusting.tls_endpoint}/pools?api-version=2024-02-01.19.0",
+        headers={"authorization": f"bearer {token}"},
+        verify=ssl.create_default_context(cafile=str(trusting.ca_file)),
+        trust_env=False,
+    )
+
+    assert answer.status_code == 200
 
 
 def test_who_may_read_may_not_write(trusting: Ready) -> None:

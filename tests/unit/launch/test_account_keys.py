@@ -14,6 +14,7 @@ from penstock.launch import account_keys, accounts
 from penstock.launch.account_keys import KeptKeys, regenerated, shown, watch
 from penstock.launch.datadir import Layout
 from penstock.launch.exits import CannotStart
+from penstock.launch.files import write_atomically
 from penstock.main import app
 
 TWO = (Account(name="one"), Account(name="two"))
@@ -90,7 +91,7 @@ def test_the_commands(tmp_path: Path, generated: Account) -> None:
 
 
 def test_a_server_that_runs_takes_the_new_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(account_keys, "LOOK_EVERY_S", 0.001)
     layout = Layout(tmp_path)
@@ -105,8 +106,12 @@ def test_a_server_that_runs_takes_the_new_key(
             await asyncio.sleep(0)
             new = regenerated(tmp_path, "two", "primary")
             assert await asyncio.wait_for(heard.get(), 5) == {"two": new.keys}
-            layout.account_keys.write_text("spoiled")
-            layout.account_keys.write_bytes(json.dumps({"two": ["a", "b"]}).encode())
+            write_atomically(layout.account_keys, b"spoiled")
+            async with asyncio.timeout(5):
+                while "account_keys_unreadable" not in caplog.text:
+                    await asyncio.sleep(account_keys.LOOK_EVERY_S)
+            assert heard.empty()
+            write_atomically(layout.account_keys, json.dumps({"two": ["a", "b"]}).encode())
             assert await asyncio.wait_for(heard.get(), 5) == {"two": ("a", "b")}
         finally:
             watching.cancel()
