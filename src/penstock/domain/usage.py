@@ -25,7 +25,6 @@ class Usage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     writes: int = 0
     read_bytes: int = 0
     written_bytes: int = 0
-    memory_bytes: int = 0  # the most that one process had at a time
     wall_us: int = 0  # from the start on a node to the end of it, over all runs
     wait_us: int = 0  # from where it began to wait to the start of its last run
 
@@ -37,7 +36,6 @@ class Usage(msgspec.Struct, frozen=True, array_like=True, gc=False):
             self.writes + other.writes,
             self.read_bytes + other.read_bytes,
             self.written_bytes + other.written_bytes,
-            max(self.memory_bytes, other.memory_bytes),
             self.wall_us + other.wall_us,
             self.wait_us + other.wait_us,
         )
@@ -86,9 +84,8 @@ class Growth:
         numbers[3] += usage.writes
         numbers[4] += usage.read_bytes
         numbers[5] += usage.written_bytes
-        numbers[6] = max(numbers[6], usage.memory_bytes)
-        numbers[7] += usage.wall_us
-        numbers[8] += usage.wait_us
+        numbers[6] += usage.wall_us
+        numbers[7] += usage.wait_us
 
     def totals(self, now_us: int) -> Totals:
         """All of it."""
