@@ -11,6 +11,7 @@ from azure.batch.models import (
     BatchNodeUserCreateOptions,
     BatchNodeUserReplaceOptions,
     UploadBatchServiceLogsOptions,
+    VMExtension,
 )
 
 # The SDK takes this, and shows it nowhere else.
@@ -123,6 +124,34 @@ def test_no_logs_are_uploaded(batch: BatchClient, pool: str, node: str) -> None:
     result = batch.upload_node_logs(pool, node, options)
     assert result.number_of_files_uploaded == 0
     assert result.virtual_directory_name.startswith(f"{pool}/{node}/")
+
+
+def test_extensions_are_not_installed(batch: BatchClient) -> None:
+    options = pool_options(unique("pool"))
+    assert options.virtual_machine_configuration is not None
+    options.virtual_machine_configuration.extensions = [
+        VMExtension(
+            name="Watcher",
+            publisher="somebody",
+            type="agent",
+            settings={"level": "1"},
+            protected_settings={"key": PASSWORD},
+        )
+    ]
+    with made_pool(batch, options) as pool:
+        (node,) = batch.list_nodes(pool)
+        (listed,) = batch.list_node_extensions(pool, node.id)
+        found = batch.get_node_extension(pool, node.id, "watcher")
+
+    assert found.as_dict().items() >= listed.as_dict().items()
+    assert found.provisioning_state == "NotInstalled"
+    assert found.vm_extension is not None
+    assert (found.vm_extension.name, found.vm_extension.settings) == ("Watcher", {"level": "1"})
+    assert found.vm_extension.protected_settings is None
+    assert found.instance_view is not None
+    (status,) = found.instance_view.statuses or []
+    assert status.level == "Warning"
+    assert status.time is not None
 
 
 def test_a_node_without_extensions(batch: BatchClient, pool: str, node: str) -> None:
