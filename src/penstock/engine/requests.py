@@ -47,6 +47,7 @@ from penstock.engine.loop import Loop
 from penstock.engine.settings import EngineSettings
 from penstock.engine.task_tokens import job_of_token
 from penstock.engine.turn import Turn
+from penstock.engine.vault import NotOpened
 from penstock.engine.why import why, why_job
 from penstock.scheduler.reasons import Reason, Summary
 from penstock.store.contract import Store
@@ -209,6 +210,22 @@ class Requests(Loop):
         name = certificates.secret_name(account, certificate_id(new.algorithm, new.thumbprint))
         secret = self._seal(msgspec.msgpack.encode(new.secret), name)
         return await self._do(lambda t: certificates.add_certificate(t, account, new, secret))
+
+    async def opens_certificates(self) -> bool:
+        """Whether the vault opens the certificate that was added last.
+
+        Else its key is not the one with which this store's secrets were sealed.
+        """
+        newest = self._state.certificates.newest()
+        secret = None if newest is None else await self.store.certificate_secret(newest.no)
+        vault = self.settings.vault
+        if newest is None or secret is None or vault is None:
+            return True
+        try:
+            vault.open(secret, certificates.secret_name(newest.account, newest.id))
+        except NotOpened:
+            return False
+        return True
 
     async def delete_certificate(self, account: str, certificate_id: str) -> None:
         """See `Service`."""

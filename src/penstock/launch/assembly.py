@@ -42,6 +42,8 @@ async def run_server(plan: Plan, *, stop: asyncio.Event, on_ready: Callable[[], 
     settings = _engine_settings(plan, clock)
     engine = Engine(store, clock.now_us, SystemRandom(), settings, clock.monotonic_us)
     await engine.load()
+    if not await engine.opens_certificates():
+        log.warning("vault_key_is_another file=%s", plan.data.vault_key)
     _spare_the_collector()
     running = asyncio.create_task(engine.run(), name="engine")
     running.add_done_callback(lambda _: stop.set())  # without its engine a server is none

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from penstock.domain.conditions import ANY
 from penstock.domain.records import CertificateRecord
@@ -19,6 +20,7 @@ from penstock.domain.specs.certificate import CertificateSecret, NewCertificate
 from penstock.domain.specs.pool import CertificateReference, PoolPatch, PoolReplacement
 from penstock.domain.states import CertificateState
 from penstock.engine.certificates import MOST_POOLS_NAMED, secret_name
+from penstock.engine.vault import KEY_BYTES, Vault
 from tests.records import ACCOUNT
 from tests.unit.engine.house import House, play
 
@@ -177,5 +179,19 @@ def test_of_many_pools_some_are_named() -> None:
         assert failed is not None
         assert failed.delete_error is not None
         assert len(failed.delete_error.details) == MOST_POOLS_NAMED
+
+    play(scenario)
+
+
+def test_a_key_that_does_not_open_what_is_kept_is_noticed() -> None:
+    async def scenario(house: House) -> None:
+        assert await house.engine.opens_certificates()
+        await add(house)
+        assert await house.engine.opens_certificates()
+        house.settings = replace(house.settings, vault=Vault(b"x" * KEY_BYTES))
+        await house.crash()
+        assert not await house.engine.opens_certificates()
+        await add(house, thumbprint="cd" * 20)
+        assert await house.engine.opens_certificates(), "the newest is what counts"
 
     play(scenario)
