@@ -80,6 +80,7 @@ def walk(
                     before = len(witness.exchanges)
                     _go_on(process)
                 elif "end" in said:
+                    witness.settle()
                     steps.append(_step(said, witness.exchanges[before:]))
                 else:
                     complaints.append(f"{said['check']}: {said.get('seen')}")

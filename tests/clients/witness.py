@@ -24,6 +24,7 @@ from penstock.wire.operations import OPERATIONS
 from penstock.wire.routing import Router
 
 _CHUNK: Final = 1 << 16
+_SETTLE_S: Final = 2.0
 _BODY_BYTES: Final = 1 << 20
 """Of an answer that is an error; more than this none has."""
 
@@ -59,6 +60,8 @@ class Witness:
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._closed = False
+        self._unanswered = 0
+        self._answered = threading.Condition()
         self.exchanges: list[Exchange] = []
         self.unreadable: list[str] = []
         """What the parsers refused: a fault of client, server or this tee."""
@@ -75,6 +78,11 @@ class Witness:
         during: list[Exchange] = []
         yield during
         during += self.exchanges[before:]
+
+    def settle(self) -> None:
+        """Wait for the ends of answers that a client does not read, before it goes on."""
+        with self._answered:
+            self._answered.wait_for(lambda: not self._unanswered, _SETTLE_S)
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -145,6 +153,19 @@ class Witness:
 
     # --- noting --------------------------------------------------------------------------------
 
+    def asked(self) -> None:
+        """Take note that a request is on its way."""
+        with self._answered:
+            self._unanswered += 1
+
+    def answered(self, exchange: Exchange | None) -> None:
+        """Take note of the end of an exchange; None had none."""
+        with self._answered:
+            if exchange is not None:
+                self.exchanges.append(exchange)
+            self._unanswered -= 1
+            self._answered.notify_all()
+
     def understood(self, verb: str, target: str) -> Exchange:
         """Name a request as the server's own table does."""
         url = urlsplit(target)
@@ -201,6 +222,7 @@ class _Questions(_Ear):
         verb = self.parser.get_method().decode()
         target = self._target.decode("latin-1")
         self.talk.waiting.append(self.talk.witness.understood(verb, target))
+        self.talk.witness.asked()
 
 
 class _Answers(_Ear):
@@ -232,8 +254,11 @@ class _Answers(_Ear):
         self._note()
 
     def end(self) -> None:
-        """Note an answer that ends with the connection."""
+        """Note an answer that ends with the connection, and that no other can come."""
         self._note()
+        while self.talk.waiting:
+            self.talk.waiting.popleft()
+            self.talk.witness.answered(None)
 
     def _note(self) -> None:
         if self._between or self._status < 200 or not self.talk.waiting:
@@ -241,7 +266,7 @@ class _Answers(_Ear):
         self._between = True
         exchange = self.talk.waiting.popleft()
         exchange.status, exchange.code = self._status, _code(self._body)
-        self.talk.witness.exchanges.append(exchange)
+        self.talk.witness.answered(exchange)
 
 
 def _code(body: bytes) -> str:
