@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.agent.samples import Sampler
 from penstock.domain.usage import Usage
-from penstock.messages import Heartbeat, KillTask, TaskEnded, encode, reports
+from penstock.messages import Heartbeat, KillTask, Report, TaskEnded, encode, reports
 
 Play = Callable[..., None]
 
@@ -129,6 +129,7 @@ def test_a_sample_is_taken_when_it_is_due_and_tells_what_came_since(tmp_path: Pa
 
 def test_words_of_hosts_that_measure_nothing_are_understood() -> None:
     told = TaskEnded(report=1, task_no=2, attempt=3, start_us=4, end_us=5, exit_code=0)
-    old = msgspec.msgpack.decode(encode([told, Heartbeat()]))
+    batch: list[Report] = [told, Heartbeat()]
+    old = msgspec.msgpack.decode(encode(batch))
     assert [type(part.pop()) for part in old] == [type(None), type(None)]
     assert list(reports(msgspec.msgpack.encode(old))) == [told, Heartbeat()]
