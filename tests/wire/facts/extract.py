@@ -2,8 +2,8 @@
 
 ``python -m tests.wire.facts.extract DIRECTORY`` reads packages that were unpacked below DIRECTORY,
 one folder a release (``14.2.0`` for azure-batch of PyPI, ``npm-0.1.0`` for azure-batch of npm), and
-writes ``clients.json`` beside this file. ``pip download --no-deps`` and ``npm pack`` fetch them. The
-sources are parsed and never run.
+writes ``clients.json`` beside this file. ``pip download --no-deps`` and ``npm pack`` fetch them;
+the sources are parsed and never run.
 
 The file has, for all versions together, each operation with its success status and the models
 that it sends and reads, and each model with its properties. What not all versions have names the
