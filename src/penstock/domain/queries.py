@@ -89,7 +89,6 @@ PATHS: dict[str, frozenset[str]] = {
     ),
     "nodes": frozenset(
         {
-            "id",
             "state",
             "stateTransitionTime",
             "lastBootTime",

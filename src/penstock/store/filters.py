@@ -95,7 +95,6 @@ POOLS: Mapping[str, Property] = {
 }
 
 NODES: Mapping[str, Property] = {
-    "id": Property("key", lambda node: key_of(node.id)),
     "state": Property("state", lambda node: node.state),
     "stateTransitionTime": Property("state_us", lambda node: node.state_us),
     "lastBootTime": Property("booted_us", lambda node: node.booted_us),

@@ -17,7 +17,7 @@ _PAIRS: Final = (
     {"if-match", "if-unmodified-since"},
     {"if-none-match", "if-modified-since"},
 )
-"""Pairs that say the same in two ways; any other combination is refused."""
+"""Pairs that say the same in two ways, of which the tag decides; other combinations are refused."""
 
 
 def conditions(request: Request) -> Conditions:
@@ -27,11 +27,13 @@ def conditions(request: Request) -> Conditions:
         return ANY
     if len(given) > 1 and set(given) not in _PAIRS:
         raise MultipleConditionHeadersNotSupported(HeaderName=", ".join(given))
+    modified_since_us = _time(request, "if-modified-since")
+    unmodified_since_us = _time(request, "if-unmodified-since")
     return Conditions(
         if_match=_tags(request, "if-match"),
         if_none_match=_tags(request, "if-none-match"),
-        modified_since_us=_time(request, "if-modified-since"),
-        unmodified_since_us=_time(request, "if-unmodified-since"),
+        modified_since_us=None if "if-none-match" in given else modified_since_us,
+        unmodified_since_us=None if "if-match" in given else unmodified_since_us,
         reading=request.method in ("GET", "HEAD"),
     )
 

@@ -113,12 +113,11 @@ PROPERTIES: Final[dict[str, dict[str, Property]]] = {
         _same("vmSize"),
     ),
     "nodes": _table(
-        _text("id"),
         _same("state"),
         _time("stateTransitionTime"),
         _time("lastBootTime"),
         _time("allocationTime"),
-        _same("startTaskInfo/state"),
+        Property("startTaskInfo/state", Kind.NAME, frozenset({"eq"})),
         _same("startTaskInfo/result"),
         _number("startTaskInfo/exitCode"),
         _time("startTaskInfo/startTime"),

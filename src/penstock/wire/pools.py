@@ -132,6 +132,8 @@ async def remove_nodes(request: Request) -> Answer:
 def shown_pool(request: Request, pool: PoolRecord) -> Document:
     """A pool as clients see it."""
     spec: Document = without_secrets(shown_spec(pool.spec))
+    if not pool.spec.certificate_references:
+        spec.pop("certificateReferences", None)  # shown only where there is one
     return without_none(
         {
             "id": spec.pop("id"),

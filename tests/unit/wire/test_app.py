@@ -427,6 +427,19 @@ def test_conditions_by_time(ran: Edge) -> None:
     assert ran.ask("GET", "/jobs/Job", headers={"if-unmodified-since": past}).status_code == 412
 
 
+def test_a_tag_decides_where_a_time_is_given_too(ran: Edge) -> None:
+    tag = ran.ask("GET", "/jobs/Job").headers["etag"]
+    past, future = "Mon, 01 Jan 2018 00:00:00 GMT", "Tue, 01 Jan 2030 00:00:00 GMT"
+
+    for headers, status in (
+        ({"if-match": tag, "if-unmodified-since": past}, 200),
+        ({"if-match": "0x1", "if-unmodified-since": future}, 412),
+        ({"if-none-match": "0x1", "if-modified-since": future}, 200),
+        ({"if-none-match": tag, "if-modified-since": past}, 304),
+    ):
+        assert ran.ask("GET", "/jobs/Job", headers=headers).status_code == status
+
+
 def test_conditions_that_do_not_go_together(ran: Edge) -> None:
     past = "Mon, 01 Jan 2018 00:00:00 GMT"
 

@@ -145,6 +145,7 @@ def test_replaced_properties(edge: Edge) -> None:
     assert answer.headers["dataserviceid"].endswith("/pools/Pool/updateproperties")
     pool = edge.ask("GET", "/pools/Pool", version="2024-02-01.19.0").json()
     assert "startTask" not in pool
+    assert "certificateReferences" not in pool
     assert pool["metadata"] == []
     assert pool["targetNodeCommunicationMode"] == "default"
     assert pool["eTag"] == answer.headers["etag"]
