@@ -34,21 +34,28 @@ def instant_text(at_us: int) -> str:
 
 
 _INSTANT: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?\s*([Zz]|[+-]\d\d:?\d\d)?"
+    r"(\d{4})-(\d\d)-(\d\d)"
+    r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?\s*([Zz]|[+-]\d\d:?\d\d)?)?"
 )
 
 
 def instant(text: str) -> int:
     """Read ISO 8601 with any number of fractional digits; no offset means UTC.
 
-    Raises ValueError for anything else.
+    A date alone is its first instant. Raises ValueError for anything else.
     """
     match = _INSTANT.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not an ISO 8601 date and time")
     year, month, day, hour, minute, second, fraction, offset = match.groups()
     at = datetime(
-        int(year), int(month), int(day), int(hour), int(minute), int(second or 0), tzinfo=UTC
+        int(year),
+        int(month),
+        int(day),
+        int(hour or 0),
+        int(minute or 0),
+        int(second or 0),
+        tzinfo=UTC,
     )
     micros = int(((fraction or "") + "000000")[:6])
     if offset and offset not in "Zz":

@@ -34,6 +34,11 @@ NEW_YEAR_US = instant("2024-01-01T00:00:00Z")
             Compare("creationTime", "gt", NEW_YEAR_US),
         ),
         (
+            "pools",
+            "creationTime ge DateTime'2024-01-01'",
+            Compare("creationTime", "ge", NEW_YEAR_US),
+        ),
+        (
             "tasks",
             "lastModifiedTime le DateTime'2024-01-01T01:00:00+01:00'",
             Compare("lastModified", "le", NEW_YEAR_US),
