@@ -134,7 +134,7 @@ class _Worker:
         steady = {
             name
             for name in {*self._known, *now}
-            if all(side.get(name, {}).get("state") not in PAUSED for side in (self._known, now))
+            if all(_is_steady(side, name) for side in (self._known, now))
         }
         for name in steady:
             if self._known.get(name) != now.get(name):
@@ -165,6 +165,12 @@ class _Worker:
         assert answer.status in (200, 404), answer
         items: list[dict[str, Any]] = json.loads(answer.body).get("value", [])
         return items if answer.status == 200 else []
+
+
+def _is_steady(found: dict[str, Any], name: str) -> bool:
+    """Whether only users change a thing: neither it nor the job that it is in changes by itself."""
+    above = "/".join(name.split("/")[:2])
+    return all(found.get(one, {}).get("state") not in PAUSED for one in (name, above))
 
 
 def _kept(item: dict[str, Any]) -> dict[str, Any]:
