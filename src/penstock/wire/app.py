@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
+from itertools import dropwhile
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -186,8 +187,9 @@ class RestApp:
             return parts
         prefix, _, rest = request.raw_path.lstrip("/").partition("/")
         request.base = f"{request.origin}/{prefix}"
-        request.path = f"/{rest}"
-        return parts[1:] or ("",)
+        request.path = f"/{rest.lstrip('/')}"  # an endpoint may have been given with a slash
+        below = list(dropwhile(lambda part: not part, parts[1:]))
+        return below or ("",)
 
 
 async def _send(request: Request, answer: Answer, send: Send) -> None:

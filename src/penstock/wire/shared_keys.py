@@ -38,6 +38,9 @@ MOST_TEXTS: Final = 24
 LONGEST_REQUOTED: Final = 2048
 """Characters of a path; a longer one is signed as it was sent."""
 
+LONGEST_SHOWN: Final = 1024
+"""Bytes of the text to sign that a client is shown whose signature is wrong."""
+
 MOST_SIGNED_BYTES: Final = 64 * 1024
 """Of all texts that are tried for one request, but for the first three."""
 
@@ -97,14 +100,17 @@ class SharedKeys:
         name, signature = _taken_apart(credential)
         _check_time(headers, now_us)
         account, keys = self._accounts.get(name.lower(), (None, self._strangers))
+        usual = b""
         for text in signed_texts(method, name, path, query, headers):
+            usual = usual or text
             for key in keys:
                 expected = hmac.digest(key, text, hashlib.sha256)
                 if hmac.compare_digest(expected, signature) and account is not None:
                     return account
         raise _failed(
             "The account of the Authorization header is not known here, or the signature does"
-            " not match the request and any key of the account."
+            " not match the request and any key of the account. The text that should have been"
+            f" signed is: '{usual[:LONGEST_SHOWN].decode(errors='replace')}'"
         )
 
 

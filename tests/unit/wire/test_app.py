@@ -98,7 +98,14 @@ def test_a_url_that_is_too_long(edge: Edge) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["/pools/Pool", "//pools/Pool/", "/POOLS/pOOL", "/pools/%50ool", f"/{ACCOUNT}/pools/Pool"],
+    [
+        "/pools/Pool",
+        "//pools/Pool/",
+        "/POOLS/pOOL",
+        "/pools/%50ool",
+        f"/{ACCOUNT}/pools/Pool",
+        f"/{ACCOUNT}//pools/Pool",
+    ],
 )
 def test_ways_to_write_a_path(ran: Edge, target: str) -> None:
     answer = ran.ask("GET", target)

@@ -207,13 +207,22 @@ def test_a_credential_that_is_none(credential: str, refusal: type[Refusal]) -> N
         KEYS.authenticate("GET", "/pools", "", DATE, credential, NOW_US)
 
 
+def refused_text(name: str, target: str = "/pools?b=1&a=2") -> str:
+    path, _, query = target.partition("?")
+    with pytest.raises(AuthenticationFailed) as raised:
+        KEYS.authenticate("GET", path, query, DATE, f"{name}:{sign('x')}", NOW_US)
+    return raised.value.values["AuthenticationErrorDetail"]
+
+
 def test_an_account_that_is_not_there_is_refused_in_the_words_of_a_wrong_signature() -> None:
-    said = []
-    for name in (ACCOUNT, "stranger"):
-        with pytest.raises(AuthenticationFailed) as raised:
-            KEYS.authenticate("GET", "/pools", "", DATE, f"{name}:{sign('x')}", NOW_US)
-        said.append(raised.value.values)
-    assert said[0] == said[1]
+    assert refused_text("stranger").replace("stranger", ACCOUNT) == refused_text(ACCOUNT)
+
+
+def test_a_client_is_shown_what_it_should_have_signed() -> None:
+    text = usual("GET", "/pools?b=1&a=2", DATE)
+
+    assert refused_text(ACCOUNT).endswith(f"signed is: '{text}'")
+    assert len(refused_text(ACCOUNT, f"/pools?a={'x' * 5000}")) < 1500
 
 
 def test_an_account_that_is_not_there_is_looked_at_as_closely(
