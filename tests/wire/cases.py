@@ -281,6 +281,14 @@ async def prepared_specially() -> Edge:
     return edge
 
 
+async def prepared_used() -> Edge:
+    """The same with a job schedule, and with something used by all that there is."""
+    edge = await prepared()
+    await edge.send_json("POST", "/jobschedules", SCHEDULE)
+    await edge.service.use_all(ACCOUNT)
+    return edge
+
+
 @dataclass(frozen=True)
 class Case:
     """A request to a service that has a pool, a job, and a task that ran."""
@@ -303,6 +311,18 @@ OPERATIONS: dict[str, Case] = {
     "nodeagentskus-list": Case(
         "GET", "/nodeagentskus?maxresults=2&$filter=osType%20eq%20'Linux'", version="2018-12-01.8.0"
     ),
+    "poolusagemetrics-list": Case(
+        "GET",
+        "/poolusagemetrics?maxresults=2&starttime=2024-01-01T09:00:00Z&endTime=2024-01-01T13:00:00Z"
+        "&$filter=startswith(poolId,'po')",
+        service=prepared_used,
+    ),
+    "lifetimepoolstats": Case(
+        "GET", "/lifetimepoolstats", service=prepared_used, version="2022-10-01.16.0"
+    ),
+    "lifetimejobstats": Case(
+        "GET", "/lifetimejobstats", service=prepared_used, version="2022-10-01.16.0"
+    ),
     "nodecounts-list": Case("GET", "/nodecounts"),
     "applications-list": Case("GET", "/applications?maxresults=10"),
     "application-get": Case("GET", "/applications/blender"),
@@ -322,6 +342,9 @@ OPERATIONS: dict[str, Case] = {
     "pool-add": Case("POST", "/pools", {**POOL, "id": "Other"}),
     "pool-list": Case("GET", "/pools"),
     "pool-get": Case("GET", "/pools/pool"),
+    "pool-get-stats": Case(
+        "GET", "/pools/Pool?$select=id,stats&$expand=stats", service=prepared_used
+    ),
     "pool-exists": Case("HEAD", "/pools/Pool"),
     "pool-patch": Case("PATCH", "/pools/Pool", {"metadata": []}),
     "pool-delete": Case("DELETE", "/pools/Pool"),
@@ -379,6 +402,7 @@ OPERATIONS: dict[str, Case] = {
     "job-add": Case("POST", "/jobs", {**JOB, "id": "Other"}),
     "job-list": Case("GET", "/jobs"),
     "job-get": Case("GET", "/jobs/JOB"),
+    "job-list-stats": Case("GET", "/jobs?$select=stats&$expand=stats", service=prepared_used),
     "job-patch": Case("PATCH", "/jobs/Job", {"priority": 5}),
     "job-put": Case("PUT", "/jobs/Job", {"poolInfo": {"poolId": "Pool"}}),
     "job-delete": Case("DELETE", "/jobs/Job"),
@@ -398,6 +422,9 @@ OPERATIONS: dict[str, Case] = {
     "jobschedule-add": Case("POST", "/jobschedules", SCHEDULE),
     "jobschedule-list": Case("GET", "/jobschedules", after=SCHEDULED),
     "jobschedule-get": Case("GET", "/jobschedules/nightly", after=SCHEDULED),
+    "jobschedule-get-stats": Case(
+        "GET", "/jobschedules/nightly?$select=id,stats&$expand=stats", service=prepared_used
+    ),
     "jobschedule-get-completed": Case(
         "GET",
         "/jobschedules/Nightly?$select=id,state,previousState,executionInfo",
@@ -415,6 +442,9 @@ OPERATIONS: dict[str, Case] = {
     "task-addcollection": Case("POST", "/jobs/Job/addtaskcollection", COLLECTION),
     "task-list": Case("GET", "/jobs/Job/tasks"),
     "task-get": Case("GET", "/jobs/Job/tasks/Task"),
+    "task-get-stats": Case(
+        "GET", "/jobs/Job/tasks/Task?$select=id,stats&$expand=stats", service=prepared_used
+    ),
     "task-put": Case("PUT", "/jobs/Job/tasks/Task", {"constraints": {"retentionTime": "P1D"}}),
     "task-delete": Case("DELETE", "/jobs/Job/tasks/Task"),
     "task-terminate": Case("POST", "/jobs/Job/tasks/Waiting/terminate"),
@@ -544,7 +574,6 @@ ERRORS: dict[str, Case] = {
     "InvalidRange": Case("GET", f"{FILES}/stdout.txt", headers={"ocp-range": "bytes=8-"}),
     "JobScheduleNotFound": Case("GET", "/jobschedules/none"),
     "JobScheduleExists": Case("POST", "/jobschedules", SCHEDULE, after=SCHEDULED),
-    "NotImplementedYet": Case("GET", "/poolusagemetrics"),
     "ApplicationNotFound": Case("GET", "/applications/blender"),
     "AutoScalingFormulaTooLong": Case(
         "POST", "/pools/Pool/evaluateautoscale", {"autoScaleFormula": " " * 8193}

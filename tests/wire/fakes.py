@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from penstock.domain import changes as c
 from penstock.domain.conditions import Conditions
 from penstock.domain.instants import SECOND_US
+from penstock.domain.metering import Cores, Lifetime, Meter, Resources, Sample
 from penstock.domain.records import (
     CertificateRecord,
     Counts,
@@ -77,6 +78,7 @@ from penstock.domain.states import (
     TaskResult,
     TaskState,
 )
+from penstock.domain.usage import Totals, Usage
 from penstock.engine.clock import EngineClock
 from penstock.engine.event_log import EventLog
 from penstock.engine.service import FileAnswer
@@ -701,6 +703,35 @@ class FakeService:
             node_id=node.id,
             node_no=node.no,
         )
+
+    async def use_all(self, account: str) -> None:
+        """Pretend that all that there is has used something."""
+        at, used = self.now_us, Usage(1_500_000, 250_000, 12, 34, 1 << 29, 1 << 28, SECOND_US, 7)
+        totals = Totals(used, succeeded=3, failed=1, retries=2, changed_us=at + SECOND_US)
+        sample = Sample(12.5, 3 << 30, 5 << 30, 10, 20, 1 << 30, 1 << 29, 1 << 28, 1 << 27)
+        resources = Resources().sampled(sample, 2, at - SECOND_US)
+        meter = Meter(
+            pool_no=0,
+            account=account,
+            pool_id="",
+            vm_size="standard_d2s_v3",
+            since_us=at - 100 * 60 * SECOND_US,
+            cores=Cores(4, 2),
+            dedicated_s=3600.0,
+            interval_s=60.0,
+            resources=resources,
+        )
+        for pool in self.memory.pools.values():
+            await self._keep(c.PutMeter(replace(meter, pool_no=pool.no, pool_id=pool.id)))
+        for no in (*self.memory.jobs, *self.memory.schedules):
+            await self._keep(c.SetTotals(no, totals))
+        for task in list(self.memory.tasks.values()):
+            if task.state is TaskState.COMPLETED:
+                await self._keep(c.SetTask(replace(task, usage=used), task.state))
+        lifetime = Lifetime(
+            since_us=at - 86_400 * SECOND_US, jobs=totals, dedicated_s=7200.0, resources=resources
+        )
+        await self._keep(c.SetLifetime(account, lifetime))
 
     async def run_parts(self, account: str, job_id: str, task_id: str) -> None:
         """Pretend that a task has parts: one that is over, one that failed, one that runs."""

@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.domain.changes import Change
 from penstock.domain.metering import Lifetime, Meter, PoolUsage
-from penstock.domain.queries import Query, UsageQuery
+from penstock.domain.queries import Filter, Query, UsageQuery
 from penstock.domain.records import (
     CertificateRecord,
     Chore,
@@ -193,8 +193,8 @@ class Store(Protocol):
     async def meters(self, pool_nos: Sequence[int]) -> dict[int, Meter]:
         """Give the meters of pools; those that have none are left out."""
 
-    async def meters_of(self, account: str) -> Sequence[Meter]:
-        """Give the meters of all pools of an account that are there."""
+    async def meters_of(self, account: str, wanted: Filter | None = None) -> Sequence[Meter]:
+        """Give the meters of the pools of an account that are there and pass a filter."""
 
     async def pool_usage(self, account: str, query: UsageQuery) -> Sequence[PoolUsage]:
         """List spans that are over, in order of the key, then the number of the pool, then time."""

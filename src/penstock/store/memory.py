@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from penstock.domain import changes as c
 from penstock.domain.metering import Lifetime, Meter, PoolUsage
-from penstock.domain.queries import Query, UsageQuery
+from penstock.domain.queries import Filter, Query, UsageQuery
 from penstock.domain.records import (
     CertificateRecord,
     Chore,
@@ -367,9 +367,10 @@ class MemoryStore:
         """See `Store.meters`."""
         return {no: self.all_meters[no] for no in pool_nos if no in self.all_meters}
 
-    async def meters_of(self, account: str) -> Sequence[Meter]:
+    async def meters_of(self, account: str, wanted: Filter | None = None) -> Sequence[Meter]:
         """See `Store.meters_of`."""
-        return [meter for meter in self.all_meters.values() if meter.account == account]
+        found = [meter for meter in self.all_meters.values() if meter.account == account]
+        return [m for m in found if wanted is None or passes(POOL_USAGE, wanted, m)]
 
     async def pool_usage(self, account: str, query: UsageQuery) -> Sequence[PoolUsage]:
         """See `Store.pool_usage`."""

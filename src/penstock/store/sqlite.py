@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from penstock.domain import changes as c
 from penstock.domain.metering import Lifetime, Meter, PoolUsage
-from penstock.domain.queries import Query, UsageQuery
+from penstock.domain.queries import Filter, Query, UsageQuery
 from penstock.domain.records import (
     CertificateRecord,
     Chore,
@@ -84,6 +84,7 @@ from penstock.store.filters import (
     POOLS,
     SCHEDULES,
     condition,
+    passes,
 )
 from penstock.store.lists import TaskLists
 
@@ -619,9 +620,10 @@ class SqliteStore:
         }
 
     @answered
-    async def meters_of(self, account: str) -> Sequence[Meter]:
+    async def meters_of(self, account: str, wanted: Filter | None = None) -> Sequence[Meter]:
         """See `Store.meters_of`."""
-        return [record(Meter, row[0]) for row in self._rows("meters_of", account)]
+        found = [record(Meter, row[0]) for row in self._rows("meters_of", account)]
+        return [m for m in found if wanted is None or passes(POOL_USAGE, wanted, m)]
 
     @answered
     async def pool_usage(self, account: str, query: UsageQuery) -> Sequence[PoolUsage]:

@@ -19,7 +19,6 @@ from penstock.wire.job_specs import (
 from penstock.wire.paging import cut, query_of
 from penstock.wire.request import Request
 from penstock.wire.shown import (
-    check_expand,
     failure_info,
     job_path,
     node_path,
@@ -28,6 +27,7 @@ from penstock.wire.shown import (
     time_or_none,
     without_secrets,
 )
+from penstock.wire.stats import wants_stats, with_totals
 
 
 async def add_job(request: Request) -> Answer:
@@ -39,12 +39,13 @@ async def add_job(request: Request) -> Answer:
 
 async def list_jobs(request: Request) -> Answer:
     """GET /jobs"""
-    check_expand(request)
+    stats = wants_stats(request)
     query = query_of(request, "jobs")
     async with request.lists:
         found = await request.service.store.list_jobs(request.account, query)
         page, link = cut(request, query, found, lambda job: job.id)
-        return await listed(request, "jobs", page, partial(shown_job, request), link)
+        show = await with_totals(request, page, partial(shown_job, request), stats=stats)
+        return await listed(request, "jobs", page, show, link)
 
 
 async def job_of(request: Request) -> JobRecord:
@@ -57,11 +58,12 @@ async def job_of(request: Request) -> JobRecord:
 
 async def get_job(request: Request) -> Answer:
     """GET /jobs/{job}"""
-    check_expand(request)
+    stats = wants_stats(request)
     when = conditions(request)
     job = await job_of(request)
     when.check(job.modified_us)
-    return one(request, "jobs", shown_job(request, job), job.modified_us)
+    show = await with_totals(request, [job], partial(shown_job, request), stats=stats)
+    return one(request, "jobs", show(job), job.modified_us)
 
 
 async def patch_job(request: Request) -> Answer:

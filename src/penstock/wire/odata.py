@@ -151,6 +151,7 @@ PROPERTIES: Final[dict[str, dict[str, Property]]] = {
     "files": _table(Property("name", Kind.TEXT, frozenset({"startswith"}))),
     "nodecounts": _table(Property("poolId", Kind.TEXT, frozenset({"eq"}))),
     "nodeagentskus": _table(_same("osType")),
+    "poolusagemetrics": _table(Property("poolId", Kind.TEXT, _TEXT - {"ne"})),
     "supportedimages": _table(
         _same("osType"), _same("verificationType"), _same("nodeAgentSKUId", Kind.NAME)
     ),

@@ -24,7 +24,9 @@ from penstock.wire import (
     pools,
     retired,
     schedules,
+    stats,
     tasks,
+    usage_metrics,
 )
 from penstock.wire.routing import Handler, Operation
 from penstock.wire.versions.parts import Part
@@ -95,9 +97,17 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     _of("GET", "/nodecounts", "List pool node counts", account.list_node_counts, since=V6_1),
     _of("GET", "/applications", "List applications", account.list_applications),
     _of("GET", "/applications/*", "Get application", account.get_application),
-    _of("GET", "/poolusagemetrics", "List pool usage metrics"),
-    _of("GET", "/lifetimepoolstats", "Get lifetime pool statistics", until=V16),
-    _of("GET", "/lifetimejobstats", "Get lifetime job statistics", until=V16),
+    _of("GET", "/poolusagemetrics", "List pool usage metrics", usage_metrics.list_usage),
+    _of(
+        "GET",
+        "/lifetimepoolstats",
+        "Get lifetime pool statistics",
+        stats.lifetime_of_pools,
+        until=V16,
+    ),
+    _of(
+        "GET", "/lifetimejobstats", "Get lifetime job statistics", stats.lifetime_of_jobs, until=V16
+    ),
     # the service itself
     _extension("GET", "/events", "Read events (an extension)", events.read_events),
     _extension("GET", "/clock", "Get clock (an extension)", clock.get_clock, unsigned_at_home=True),

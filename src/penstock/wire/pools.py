@@ -23,7 +23,8 @@ from penstock.wire.pool_specs import (
     resize_from_wire,
 )
 from penstock.wire.request import Request
-from penstock.wire.shown import check_expand, pairs, pool_path, shown_spec, without_secrets
+from penstock.wire.shown import pairs, pool_path, shown_spec, without_secrets
+from penstock.wire.stats import wants_stats, with_meters
 
 
 async def add_pool(request: Request) -> Answer:
@@ -35,12 +36,13 @@ async def add_pool(request: Request) -> Answer:
 
 async def list_pools(request: Request) -> Answer:
     """GET /pools"""
-    check_expand(request)
+    stats = wants_stats(request)
     query = query_of(request, "pools")
     async with request.lists:
         found = await request.service.store.list_pools(request.account, query)
         page, link = cut(request, query, found, lambda pool: pool.id)
-        return await listed(request, "pools", page, partial(shown_pool, request), link)
+        show = await with_meters(request, page, partial(shown_pool, request), stats=stats)
+        return await listed(request, "pools", page, show, link)
 
 
 async def pool_of(request: Request) -> PoolRecord:
@@ -53,11 +55,12 @@ async def pool_of(request: Request) -> PoolRecord:
 
 async def get_pool(request: Request) -> Answer:
     """GET /pools/{pool}"""
-    check_expand(request)
+    stats = wants_stats(request)
     when = conditions(request)
     pool = await pool_of(request)
     when.check(pool.modified_us)
-    return one(request, "pools", shown_pool(request, pool), pool.modified_us)
+    show = await with_meters(request, [pool], partial(shown_pool, request), stats=stats)
+    return one(request, "pools", show(pool), pool.modified_us)
 
 
 async def pool_exists(request: Request) -> Answer:

@@ -18,13 +18,13 @@ from penstock.wire.schedule_specs import (
     schedule_update_from_wire,
 )
 from penstock.wire.shown import (
-    check_expand,
     job_path,
     schedule_path,
     shown_spec,
     time_or_none,
     without_secrets,
 )
+from penstock.wire.stats import wants_stats, with_totals
 
 
 async def add_schedule(request: Request) -> Answer:
@@ -36,12 +36,13 @@ async def add_schedule(request: Request) -> Answer:
 
 async def list_schedules(request: Request) -> Answer:
     """GET /jobschedules"""
-    check_expand(request)
+    stats = wants_stats(request)
     query = query_of(request, "jobschedules")
     async with request.lists:
         found = await request.service.store.list_schedules(request.account, query)
         page, link = cut(request, query, found, lambda schedule: schedule.id)
-        return await listed(request, "jobschedules", page, partial(shown_schedule, request), link)
+        show = await with_totals(request, page, partial(shown_schedule, request), stats=stats)
+        return await listed(request, "jobschedules", page, show, link)
 
 
 async def schedule_of(request: Request) -> ScheduleRecord:
@@ -54,12 +55,12 @@ async def schedule_of(request: Request) -> ScheduleRecord:
 
 async def get_schedule(request: Request) -> Answer:
     """GET /jobschedules/{schedule}"""
-    check_expand(request)
+    stats = wants_stats(request)
     when = conditions(request)
     schedule = await schedule_of(request)
     when.check(schedule.modified_us)
-    shown = shown_schedule(request, schedule)
-    return one(request, "jobschedules", shown, schedule.modified_us)
+    show = await with_totals(request, [schedule], partial(shown_schedule, request), stats=stats)
+    return one(request, "jobschedules", show(schedule), schedule.modified_us)
 
 
 async def schedule_exists(request: Request) -> Answer:
@@ -118,13 +119,14 @@ async def terminate_schedule(request: Request) -> Answer:
 
 async def list_jobs(request: Request) -> Answer:
     """GET /jobschedules/{schedule}/jobs"""
-    check_expand(request)
+    stats = wants_stats(request)
     query = query_of(request, "jobs of a schedule")
     schedule = await schedule_of(request)
     async with request.lists:
         found = await request.service.store.list_jobs_of(schedule.no, query)
         page, link = cut(request, query, found, lambda job: job.id)
-        return await listed(request, "jobs", page, partial(shown_job, request), link)
+        show = await with_totals(request, page, partial(shown_job, request), stats=stats)
+        return await listed(request, "jobs", page, show, link)
 
 
 def shown_schedule(request: Request, schedule: ScheduleRecord) -> Document:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
@@ -11,11 +10,9 @@ import msgspec
 
 from penstock.domain.instants import instant_text
 from penstock.domain.records import Failure
-from penstock.domain.refusals import InvalidQueryParameterValue
 from penstock.domain.specs.common import Spec, encode_spec
 from penstock.domain.unreadable import Unreadable
 from penstock.wire.answers import Document
-from penstock.wire.request import Request
 
 _SECRETS: Final = frozenset(
     {"password", "sshPrivateKey", "accountKey", "sasKey", "protectedSettings"}
@@ -106,15 +103,3 @@ def failure_info(failure: Failure | None) -> Document | None:
     if details:
         shown["details"] = details
     return shown
-
-
-def check_expand(request: Request) -> None:
-    """``$expand`` may name ``stats`` and nothing else; no statistics are kept yet."""
-    text = request.query.get("$expand", "")
-    names: Sequence[str] = [name.strip() for name in text.split(",") if name.strip()]
-    if any(name != "stats" for name in names):
-        raise InvalidQueryParameterValue(
-            QueryParameterName="$expand",
-            QueryParameterValue=text[:256],
-            Reason="only stats can be expanded",
-        )

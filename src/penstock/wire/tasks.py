@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import quote
 
 import msgspec
@@ -30,7 +31,6 @@ from penstock.wire.nodes import affinity_id
 from penstock.wire.paging import cut, page_size, query_of
 from penstock.wire.request import Request
 from penstock.wire.shown import (
-    check_expand,
     failure_info,
     job_path,
     node_path,
@@ -40,6 +40,7 @@ from penstock.wire.shown import (
     time_or_none,
     without_secrets,
 )
+from penstock.wire.stats import wants_stats, with_usage
 from penstock.wire.task_specs import constraints_from_wire, task_from_wire, tasks_from_wire
 
 SUCCESS = "success"
@@ -90,15 +91,14 @@ def _result(request: Request, place: str, task_id: str, outcome: TaskRecord | Re
 
 async def list_tasks(request: Request) -> Answer:
     """GET /jobs/{job}/tasks"""
-    check_expand(request)
+    stats = wants_stats(request)
     query = query_of(request, "tasks")
     async with request.lists:
         job = await job_of(request)
         found = await request.service.store.list_tasks(job.no, query)
         page, link = cut(request, query, found, lambda row: row[0].id)
-        return await listed(
-            request, "tasks", page, lambda row: shown_task(request, job, *row), link
-        )
+        show = with_usage(request, partial(shown_task, request, job), stats=stats)
+        return await listed(request, "tasks", page, lambda row: show(*row), link)
 
 
 async def task_of(request: Request) -> tuple[JobRecord, TaskRecord, bytes]:
@@ -112,11 +112,12 @@ async def task_of(request: Request) -> tuple[JobRecord, TaskRecord, bytes]:
 
 async def get_task(request: Request) -> Answer:
     """GET /jobs/{job}/tasks/{task}"""
-    check_expand(request)
+    stats = wants_stats(request)
     when = conditions(request)
     job, task, spec = await task_of(request)
     when.check(task.modified_us)
-    return one(request, "tasks", shown_task(request, job, task, spec), task.modified_us)
+    show = with_usage(request, partial(shown_task, request, job), stats=stats)
+    return one(request, "tasks", show(task, spec), task.modified_us)
 
 
 async def update_task(request: Request) -> Answer:

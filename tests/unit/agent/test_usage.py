@@ -129,7 +129,7 @@ def test_a_sample_is_taken_when_it_is_due_and_tells_what_came_since(tmp_path: Pa
 
 def test_words_of_hosts_that_measure_nothing_are_understood() -> None:
     told = TaskEnded(report=1, task_no=2, attempt=3, start_us=4, end_us=5, exit_code=0)
-    batch: list[Report] = [told, Heartbeat()]
-    old = msgspec.msgpack.decode(encode(batch))
+    said: list[Report] = [told, Heartbeat()]
+    old = msgspec.msgpack.decode(encode(said))
     assert [type(part.pop()) for part in old] == [type(None), type(None)]
-    assert list(reports(msgspec.msgpack.encode(old))) == [told, Heartbeat()]
+    assert list(reports(msgspec.msgpack.encode(old))) == said

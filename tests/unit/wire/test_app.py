@@ -15,7 +15,6 @@ from starlette.routing import Route
 from penstock.domain.records import PoolRecord
 from penstock.messages import FileInfo
 from penstock.wire.app import make_app
-from penstock.wire.operations import OPERATIONS
 from penstock.wire.versions.releases import VERSIONS
 from tests.wire.edge import ACCOUNT, Edge, call
 from tests.wire.fakes import FakeFile
@@ -145,28 +144,6 @@ def test_a_verb_that_the_path_does_not_know(edge: Edge) -> None:
 
     assert told(answer) == (405, "UnsupportedHttpVerb")
     assert values(answer)["SupportedHttpVerbs"] == "GET, POST"
-
-
-@pytest.mark.parametrize(
-    "operation",
-    [each for each in OPERATIONS if each.handler is None],
-    ids=lambda operation: f"{operation.verb} {operation.path}",
-)
-def test_an_operation_that_is_not_carried_out(edge: Edge, operation: Any) -> None:
-    target = operation.path.replace("**", "x").replace("*", "x")
-    target = target.replace(
-        "/certificates/x", "/certificates(thumbprintAlgorithm=sha1,thumbprint=a)"
-    )
-    body: Any = {} if operation.verb in ("POST", "PUT", "PATCH") else None
-    version = operation.until or VERSIONS[-1]
-
-    answer = edge.ask(operation.verb, target, body, version=version)
-
-    assert answer.status_code == 501
-    if operation.verb != "HEAD":
-        assert values(answer) == {"Operation": operation.name}
-    if operation.until:
-        assert told(edge.ask(operation.verb, target, body)) == (404, "ResourceNotFound")
 
 
 # --- headers -----------------------------------------------------------------------------------
