@@ -19,6 +19,10 @@ INTERVAL_US: Final = 30 * MINUTE_US
 """Usage is told for intervals of this length, which begin at the hour and at half past."""
 
 
+KEPT_US: Final = 60 * 24 * 2 * INTERVAL_US
+"""Spans that were over for longer than sixty days are forgotten."""
+
+
 class Sample(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A look at the machine of a host. Counts and bytes are those since the look before."""
 

@@ -11,6 +11,7 @@ from random import Random
 from typing import TypeVar
 
 from penstock.domain import changes as c
+from penstock.domain.metering import KEPT_US
 from penstock.domain.records import (
     NodeRecord,
 )
@@ -73,6 +74,7 @@ class Engine(Requests):
         self._arrival = asyncio.Event()  # set, and replaced, when a host connects
         self._lives = lives.Lives()
         self._keepers = retention.Looks()
+        self._trim_us = 0  # when usage of long ago is to be forgotten
         self._chance_us: int | None = None  # until when low-priority nodes were left to chance
 
     async def load(self) -> None:
@@ -183,12 +185,20 @@ class Engine(Requests):
         if due:
             await self._submit(partial(_expire, numbers=[task.no for task in due]))
         await self._look_at_kept_data()
+        await self._trim_usage()
         before_no = await self.events.to_trim()
         if before_no is not None:
             await self._submit(lambda turn: turn.put(c.TrimEvents(before_no)))
             self.events.trimmed(before_no)
         ended = await self._look_at_lives()
         return ended or len(due) == FILES_IN_SWEEP
+
+    async def _trim_usage(self) -> None:
+        """Forget, now and then, what pools used long ago."""
+        now_us = self._now_us()
+        if self._trim_us <= now_us:
+            self._trim_us = now_us + lives.DAY_US
+            await self._submit(lambda turn: turn.put(c.TrimPoolUsage(now_us - KEPT_US)))
 
     async def _look_at_kept_data(self) -> None:
         """Let nodes go on that waited for their tasks' files, where the time of all is over."""

@@ -285,6 +285,9 @@ async def memory_is_true(house: House) -> None:
     assert believed.subtasks._all == rebuilt.subtasks._all
     assert believed.job_nodes._all == rebuilt.job_nodes._all
     assert believed.node_given == rebuilt.node_given
+    assert believed.totals == rebuilt.totals
+    assert believed.lifetimes == rebuilt.lifetimes
+    assert believed.meters == rebuilt.meters
     assert believed.certificates._all == rebuilt.certificates._all
     assert believed.node_users._all == rebuilt.node_users._all
     rebuilt.linked = believed.linked
