@@ -45,7 +45,7 @@ from penstock.wire.request import Request
 from penstock.wire.shown import node_path, task_directory, task_path
 from penstock.wire.tasks import task_of
 
-_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
 _LISTING: Final = msgspec.json.Decoder(list[FileInfo])
 
 _NOT_UP: Final[Mapping[NodeState, type[Refusal]]] = {

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from msgspec.structs import replace
 
 from penstock.domain import changes as c
-from penstock.domain.records import Failure, NodeRecord, NodeWork, PoolRecord, Removal
+from penstock.domain.records import (
+    Detail,
+    Failure,
+    NodeRecord,
+    NodeWork,
+    PoolRecord,
+    RecentTask,
+    Removal,
+    StartTaskInfo,
+)
+from penstock.domain.specs.common import ContainerRegistry, ContainerSettings
 from penstock.domain.specs.pool import StartTask
-from penstock.domain.states import AllocationState, NodeState
+from penstock.domain.states import AllocationState, NodeState, TaskResult, TaskState
 from tests.wire.edge import ACCOUNT, Edge
 
 POOL = {
@@ -110,6 +121,107 @@ def test_a_node_shows_the_start_task_that_it_has_run(edge: Edge) -> None:
     assert edge.ask("GET", NODE).json()["startTask"]["commandLine"] == "old"
     keep(edge, c.PutNode(replace(node_of(edge), start_spec=None)))
     assert "startTask" not in edge.ask("GET", NODE).json()
+
+
+def test_all_that_a_node_shows(edge: Edge) -> None:
+    now_us = edge.service.now_us
+    ran = RecentTask(
+        job_id="j",
+        task_id="t",
+        state=TaskState.COMPLETED,
+        start_us=now_us,
+        end_us=now_us,
+        exit_code=3,
+        result=TaskResult.FAILURE,
+        failure=Failure("usererror", "FailureExitCode", "bad", (Detail("Message", "3"),)),
+    )
+    node = replace(
+        node_of(edge),
+        booted_us=now_us,
+        address="127.0.0.9",
+        agent_version="1",
+        start_task=StartTaskInfo(running=False, start_us=now_us, end_us=now_us, exit_code=0),
+        tasks_run=1,
+        errors=(Failure("usererror", "DiskFull", "full", (Detail("Free", "0"),)),),
+    )
+    keep(edge, c.PutNode(node), c.RanOn(node.no, 1, ran))
+    shown = edge.ask("GET", NODE).json()
+
+    assert set(shown) == {
+        "odata.metadata",
+        "id",
+        "url",
+        "state",
+        "schedulingState",
+        "stateTransitionTime",
+        "lastBootTime",
+        "allocationTime",
+        "ipAddress",
+        "affinityId",
+        "vmSize",
+        "totalTasksRun",
+        "runningTasksCount",
+        "runningTaskSlotsCount",
+        "totalTasksSucceeded",
+        "recentTasks",
+        "startTask",
+        "startTaskInfo",
+        "errors",
+        "isDedicated",
+        "nodeAgentInfo",
+        "virtualMachineInfo",
+    }
+    assert shown["affinityId"] == "TVM:node-0-d"
+    assert shown["errors"][0]["errorDetails"] == [{"name": "Free", "value": "0"}]
+    assert shown["startTaskInfo"]["result"] == "success"
+    assert shown["virtualMachineInfo"]["imageReference"]["sku"] == "22_04"
+    (recent,) = shown["recentTasks"]
+    assert recent["taskUrl"].endswith("/jobs/j/tasks/t")
+    assert (recent["taskState"], recent["executionInfo"]["result"]) == ("completed", "failure")
+    assert recent["executionInfo"]["failureInfo"]["category"] == "usererror"
+    assert edge.ask("GET", f"{NODE}?$select=id,%20state").json().keys() == {
+        "odata.metadata",
+        "id",
+        "state",
+    }
+
+
+def test_secrets_of_a_start_task_are_not_shown(edge: Edge) -> None:
+    registry = ContainerRegistry(username="me", password="a secret")
+    settings = ContainerSettings(image_name="image", registry=registry)
+    task = StartTask(command_line="x", container_settings=settings)
+    keep(edge, c.PutNode(replace(node_of(edge), start_spec=task)))
+    for target in (NODE, "/pools/Pool/nodes"):
+        answer = edge.ask("GET", target)
+        assert '"username":"me"' in answer.text
+        assert "a secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("state eq 'Idle'", 2),
+        ("state ne 'idle'", 1),
+        ("startTaskInfo/state eq 'completed' and startTaskInfo/exitCode ne 0", 1),
+        ("startTaskInfo/result eq 'failure'", 1),
+        ("startTaskInfo/endTime gt DateTime'2020-01-01T00:00:00Z'", 1),
+        ("lastBootTime le DateTime'2100-01-01T00:00:00Z' or state eq 'running'", 2),
+        ("allocationTime lt DateTime'2020-01-01T00:00:00Z'", 0),
+    ],
+)
+def test_nodes_are_filtered(edge: Edge, wanted: str, found: int) -> None:
+    now_us = edge.service.now_us
+    failed = StartTaskInfo(
+        running=False,
+        start_us=now_us,
+        end_us=now_us,
+        exit_code=1,
+        failure=Failure("usererror", "FailureExitCode", "bad"),
+    )
+    other = replace(node_of(edge, "node-1-d"), state=NodeState.START_TASK_FAILED)
+    keep(edge, c.PutNode(replace(other, start_task=failed, booted_us=now_us)))
+    answer = edge.ask("GET", f"/pools/Pool/nodes?$filter={quote(wanted)}&maxresults=2")
+    assert len(answer.json()["value"]) == found
 
 
 def test_errors_of_a_resize_are_shown_when_it_is_over(edge: Edge) -> None:
