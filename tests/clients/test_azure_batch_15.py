@@ -30,7 +30,7 @@ EXPECTED: Final[Mapping[str, str]] = {
     "update_pool: stale ETag": "ConditionNotMet",
     "get_node_file_properties: deleted": "status 404",
     "delete_node_user: again": "NodeUserNotFound",
-    "get_node_extension": "ResourceNotFound",
+    "get_node_extension: none": "ResourceNotFound",
     "get_node_remote_login_settings": "OperationNotValidOnNode",
     "enable_pool_auto_scale": "InvalidPropertyValue",
     "evaluate_pool_auto_scale": "OperationNotValidOnPool",

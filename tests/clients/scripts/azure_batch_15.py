@@ -94,6 +94,7 @@ def machine() -> models.VirtualMachineConfiguration:
             version="latest",
         ),
         node_agent_sku_id="batch.node.ubuntu 22.04",
+        extensions=[models.VMExtension(name="probe", publisher="walkers", type="Probe")],
     )
 
 
@@ -235,8 +236,11 @@ def node_parts(tour: Tour, node: str) -> None:
     tour.do("delete_node_user", "main", node, "walker")
     tour.do("delete_node_user", "main", node, "walker", called="delete_node_user: again")
     tour.do("get_node_remote_login_settings", "main", node)
-    tour.do("list_node_extensions", "main", node)
-    tour.do("get_node_extension", "main", node, "none")
+    listed = tour.do("list_node_extensions", "main", node)
+    names = [each.vm_extension.name for each in listed or ()]
+    check("the extension is listed", names == ["probe"], names)
+    tour.do("get_node_extension", "main", node, "probe")
+    tour.do("get_node_extension", "main", node, "none", called="get_node_extension: none")
     tour.do(
         "upload_node_logs",
         "main",

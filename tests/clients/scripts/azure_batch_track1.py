@@ -114,7 +114,8 @@ def pool(pool_id: str, nodes: int) -> Any:
         models.PoolAddParameter,
         id=pool_id,
         vm_size="standard_d2s_v3",
-        virtual_machine_configuration=models.VirtualMachineConfiguration(
+        virtual_machine_configuration=fitted(
+            models.VirtualMachineConfiguration,
             image_reference=models.ImageReference(
                 publisher="canonical",
                 offer="0001-com-ubuntu-server-jammy",
@@ -122,6 +123,7 @@ def pool(pool_id: str, nodes: int) -> Any:
                 version="latest",
             ),
             node_agent_sku_id="batch.node.ubuntu 22.04",
+            extensions=extensions(),
         ),
         target_dedicated_nodes=nodes,
         target_dedicated=nodes,
@@ -131,6 +133,13 @@ def pool(pool_id: str, nodes: int) -> Any:
         ),
         metadata=[models.MetadataItem(name="made", value="by the walk")],
     )
+
+
+def extensions() -> list[Any]:
+    """One extension, where this version knows any."""
+    if not hasattr(models, "VMExtension"):
+        return []
+    return [models.VMExtension(name="probe", publisher="walkers", type="Probe")]
 
 
 def task(task_id: str, command_line: str, **more: Any) -> Any:
@@ -177,8 +186,25 @@ def certificates(tour: Tour) -> None:
     check("it is shown", shown is None or shown.thumbprint.lower() == THUMBPRINT, shown)
     listed = tour.do("certificate.list")
     check("it is listed", listed is None or len(listed) == 1, listed)
+    tour.do("certificate.cancel_deletion", *name, called="active")
+    holder = pool("holder", 0)
+    holder.certificate_references = [
+        models.CertificateReference(thumbprint=THUMBPRINT, thumbprint_algorithm="sha1")
+    ]
+    tour.ask("pool.add", holder)
+    tour.do("certificate.delete", *name, called="in use")
+
+    def in_state(wanted: str) -> None:
+        until(wanted, lambda: word(tour.ask("certificate.get", *name).state) == wanted)
+
+    in_state("deletefailed")
     tour.do("certificate.cancel_deletion", *name)
+    in_state("active")
+    tour.ask("pool.delete", "holder")
+    until("the end of the pool", lambda: not tour.ask("pool.exists", "holder"))
     tour.do("certificate.delete", *name)
+    until("its end", lambda: not tour.ask("certificate.list"))
+    tour.do("certificate.get", *name, called="deleted")
 
 
 def pools(tour: Tour) -> None:
@@ -253,8 +279,11 @@ def node_parts(tour: Tour, node: str) -> None:
     tour.do("compute_node.delete_user", "main", node, "walker", called="again")
     tour.do("compute_node.get_remote_login_settings", "main", node)
     tour.do("compute_node.get_remote_desktop", "main", node)
-    tour.do("compute_node_extension.list", "main", node)
-    tour.do("compute_node_extension.get", "main", node, "none")
+    listed = tour.do("compute_node_extension.list", "main", node)
+    names = [each.vm_extension.name for each in listed or ()]
+    check("the extension is listed", names == ["probe"] or listed is None, names)
+    tour.do("compute_node_extension.get", "main", node, "probe")
+    tour.do("compute_node_extension.get", "main", node, "none", called="none")
     if tour.has("compute_node.upload_batch_service_logs"):
         target = models.UploadBatchServiceLogsConfiguration(
             container_url="http://127.0.0.1:1/devstoreaccount1/logs?sig=none", start_time=now
