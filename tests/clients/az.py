@@ -1,7 +1,7 @@
 """The `az` of azure-cli, run as its users run it: a process for each command.
 
-As loading the program takes longer than a command does, it can also be run many times in one
-process, by its own entry point.
+As loading the program takes much longer than a command does, it can also be run many times in
+one process, by its own entry point.
 """
 
 from __future__ import annotations
@@ -120,12 +120,14 @@ class Az:
         program: Program,
         place: Path,
         *,
+        first: Program | None = None,
         account: Sequence[str] = (),
         witness: Witness | None = None,
     ) -> None:
         self.used: set[str] = set()
         self.steps: list[Step] = []
         self._program = program
+        self._first = first or program  # runs each command the first time
         self._place = place
         self._account = account
         self._witness = witness
@@ -154,12 +156,13 @@ class Az:
 
     def run(self, command: str, *words: str) -> Said:
         """Run a command."""
+        program = self._program if command in self.used else self._first
         self.used.add(command)
         all_words = ["batch", *command.split(), *self._account, *words]
         if self._witness is None:
-            return self._program(all_words)
+            return program(all_words)
         with self._witness.watching() as exchanges:
-            said = self._program(all_words)
+            said = program(all_words)
         failed = said.error if said.code else ""
         self.steps.append(Step(command, failed, failed, exchanges))
         return said

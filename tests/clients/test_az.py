@@ -1,5 +1,6 @@
-"""Every data plane command of `az batch`: over http with the account in the environment, and over
-https, with Penstock's own authority, with the account in the words.
+"""Every data plane command of `az batch`: over http with the account in the environment, each
+command once in a process of its own, and over https with the account in the words and Penstock's
+own authority.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def _over_http(install: Install, place: Path, ready: Ready) -> Iterator[Az]:
             "AZURE_BATCH_ACCESS_KEY": ready.account_key,
             "AZURE_BATCH_ENDPOINT": witness.endpoint,
         }
-        yield Az(Processes(install, place, variables), place, witness=witness)
+        processes = Processes(install, place, variables)
+        with processes.as_one() as program:
+            yield Az(program, place, first=processes, witness=witness)
 
 
 @contextmanager

@@ -77,6 +77,7 @@ class Witness:
         before = len(self.exchanges)
         during: list[Exchange] = []
         yield during
+        self.settle()
         during += self.exchanges[before:]
 
     def settle(self) -> None:
