@@ -10,11 +10,15 @@ from typing import Any, Final
 
 import msgspec.inspect as ms
 
+from penstock.domain.specs.certificate import CertificateSpec
 from penstock.domain.specs.common import Spec
 from penstock.domain.specs.job import JobPatch, JobSpec
 from penstock.domain.specs.node import (
     DeallocateBody,
     DisableSchedulingBody,
+    LogUpload,
+    NodeUserChange,
+    NodeUserSpec,
     RebootBody,
     ReimageBody,
 )
@@ -34,6 +38,10 @@ KINDS: Final[dict[str, type[Spec]]] = {
     "Reimage node": ReimageBody,
     "Deallocate node": DeallocateBody,
     "Disable node scheduling": DisableSchedulingBody,
+    "Create node user": NodeUserSpec,
+    "Replace node user": NodeUserChange,
+    "Upload node logs": LogUpload,
+    "Create certificate": CertificateSpec,
     "Create job": JobSpec,
     "Update job": JobPatch,
     "Replace job": JobPatch,
@@ -50,18 +58,6 @@ KINDS: Final[dict[str, type[Spec]]] = {
 LITERAL: Final[dict[str, dict[str, Any]]] = {
     "Enable pool autoscale": {"autoScaleFormula": "$TargetDedicatedNodes=1;"},
     "Evaluate pool autoscale": {"autoScaleFormula": "$TargetDedicatedNodes=1;"},
-    "Create node user": {"name": "somebody", "password": "secret-1", "isAdmin": True},
-    "Replace node user": {"password": "secret-2"},
-    "Upload node logs": {
-        "containerUrl": "http://127.0.0.1:1/logs?sig=x",
-        "startTime": "2024-01-31T08:00:00Z",
-    },
-    "Create certificate": {
-        "thumbprint": "0" * 40,
-        "thumbprintAlgorithm": "sha1",
-        "data": "AAAA",
-        "certificateFormat": "cer",
-    },
     "Advance clock (an extension)": {"advance": "nothing"},
 }
 
@@ -89,6 +85,11 @@ WORDS: Final[dict[str, tuple[Any, ...]]] = {
     "maxWallClockTime": ("PT1H", "P10675199DT2H48M5.4775807S"),
     "recurrenceInterval": ("PT1H",),
     "doNotRunUntil": ("2090-01-01T00:00:00Z",),
+    "startTime": ("2024-01-31T08:00:00Z",),
+    "thumbprint": ("0" * 40,),
+    "thumbprintAlgorithm": ("sha1", "SHA1"),
+    "data": ("AAAA", "MIIC"),
+    "certificateFormat": ("cer", "pfx"),
 }
 """Values that are taken for a property of this name."""
 
