@@ -305,7 +305,7 @@ def _machine(pool: PoolRecord) -> b.Machine | None:
         return None
     image, windows = machine.image_reference, machine.windows_configuration
     return b.Machine(
-        b.Image(image.publisher, image.offer, image.sku, image.version),
+        b.Image(image.publisher, image.offer, image.sku, image.version) if image else b.Image(),
         machine.node_agent_sku_id,
         b.Windows(windows.enable_automatic_updates) if windows else None,
     )

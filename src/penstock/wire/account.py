@@ -111,7 +111,8 @@ async def list_node_counts(request: Request) -> Answer:
     else:
         pools = list(filter(None, [await store.pool(request.account, name) for name in wanted]))
     page, link = cut(request, query, pools, lambda pool: pool.id)
-    rows = [(pool, await _nodes_of(request, pool)) for pool in page]
+    async with request.lists:
+        rows = [(pool, await _nodes_of(request, pool)) for pool in page]
     return many(request, "poolnodecounts", list(starmap(_shown_counts, rows)), link)
 
 

@@ -32,6 +32,9 @@ from penstock.wire.disk_specs import data_disks, disk_encryption, os_disk
 
 LICENSES: Final = ("Windows_Server", "Windows_Client")
 CONTAINER_TYPES: Final = ("dockerCompatible", "criCompatible")
+OLD_DOCKER: Final = "docker"
+"""How the first clients that knew containers called the kind of all of them."""
+
 PLACEMENTS: Final = ("regional", "zonal")
 SECURITY_TYPES: Final = ("trustedLaunch", "confidentialvm")
 PROXY_MODES: Final = ("Audit", "Enforce")
@@ -48,7 +51,7 @@ def machine(config: VirtualMachineConfiguration) -> VirtualMachineConfiguration:
         check_text(config.service_artifact_reference.id, f"{name}.serviceArtifactReference.id")
     return replace(
         config,
-        image_reference=_image(config.image_reference, f"{name}.imageReference"),
+        image_reference=_source(config, name),
         windows_configuration=_windows(config.windows_configuration),
         data_disks=data_disks(config.data_disks, f"{name}.dataDisks"),
         license_type=canonical(config.license_type, LICENSES, f"{name}.licenseType"),
@@ -71,6 +74,19 @@ def cloud_service(config: CloudServiceConfiguration) -> CloudServiceConfiguratio
     """The cloudServiceConfiguration of a pool of an old api-version."""
     family = required(config.os_family, OS_FAMILIES, "cloudServiceConfiguration.osFamily")
     return CloudServiceConfiguration(os_family=family, os_version=config.os_version or "*")
+
+
+def _source(config: VirtualMachineConfiguration, name: str) -> ImageReference | None:
+    """Machines are made from an image, or from disks that an old client named."""
+    uris = config.os_disk.image_uris if config.os_disk else None
+    image = config.image_reference
+    if image is None:
+        if not uris:
+            raise missing(f"{name}.imageReference")
+        return None
+    if uris:
+        raise wrong(f"{name}.osDisk.imageUris", uris[0], "cannot be given with an imageReference")
+    return _image(image, f"{name}.imageReference")
 
 
 def _image(image: ImageReference, name: str) -> ImageReference:
@@ -112,9 +128,10 @@ def _containers(config: ContainerConfiguration | None, name: str) -> ContainerCo
         return None
     for at, image in enumerate(config.container_image_names or ()):
         check_text(image, f"{name}.containerImageNames[{at}]")
+    kind = CONTAINER_TYPES[0] if config.type.lower() == OLD_DOCKER else config.type
     return replace(
         config,
-        type=required(config.type, CONTAINER_TYPES, f"{name}.type"),
+        type=required(kind, CONTAINER_TYPES, f"{name}.type"),
         container_registries=each(
             config.container_registries, f"{name}.containerRegistries", _registry
         ),

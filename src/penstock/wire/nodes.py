@@ -154,7 +154,7 @@ def shown_node(
             "isDedicated": node.dedicated,
             "nodeAgentInfo": _agent(node),
             "virtualMachineInfo": {"imageReference": shown_spec(machine.image_reference)}
-            if machine
+            if machine and machine.image_reference
             else None,
         }
     )

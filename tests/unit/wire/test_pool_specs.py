@@ -471,6 +471,25 @@ def test_a_bad_machine(given: dict[str, Any], name: str) -> None:
         assert refusal.values["PropertyName"] == f"virtualMachineConfiguration.{name}"
 
 
+def test_disks_instead_of_an_image() -> None:
+    """As clients of the oldest versions describe machines."""
+    disk = {"imageUris": ["https://h/a.vhd"]}
+    body = {**POOL, **machine(osDisk=disk)}
+    name = "virtualMachineConfiguration.osDisk.imageUris"
+    assert refused(pool_from_wire, body).values["PropertyName"] == name
+    del body["virtualMachineConfiguration"]["imageReference"]
+    kept = read(pool_from_wire, body)["virtualMachineConfiguration"]
+    assert (kept["osDisk"], kept.get("imageReference")) == (disk, None)
+    disk["imageUris"] = []
+    name = "virtualMachineConfiguration.imageReference"
+    assert refused(pool_from_wire, body).values["PropertyName"] == name
+
+
+def test_the_first_name_for_containers() -> None:
+    kept = stored_machine(containerConfiguration={"type": "Docker"})
+    assert kept["containerConfiguration"]["type"] == "dockerCompatible"
+
+
 def test_a_cloud_service_instead_of_machines() -> None:
     body: dict[str, Any] = {**POOL, "cloudServiceConfiguration": {"osFamily": "4"}}
     assert refused(pool_from_wire, body).values["PropertyName"] == "cloudServiceConfiguration"

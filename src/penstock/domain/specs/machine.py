@@ -54,6 +54,7 @@ class EphemeralDisk(Spec, frozen=True, kw_only=True):
 
 
 class OSDisk(Spec, frozen=True, kw_only=True):
+    image_uris: list[str] | None = None  # in the oldest api-versions, instead of an image
     ephemeral_os_disk_settings: EphemeralDisk | None = field(
         name="ephemeralOSDiskSettings", default=None
     )
@@ -137,7 +138,7 @@ class ServiceArtifact(Spec, frozen=True, kw_only=True):
 
 
 class VirtualMachineConfiguration(Spec, frozen=True, kw_only=True):
-    image_reference: ImageReference
+    image_reference: ImageReference | None = None  # or the image URIs of the OS disk
     node_agent_sku_id: str = field(name="nodeAgentSKUId")
     windows_configuration: WindowsConfiguration | None = None
     data_disks: list[DataDisk] | None = None
