@@ -9,7 +9,9 @@ from azure.batch import BatchClient, models
 
 from tests.e2e.harness import Penstock
 from tests.e2e.things import (
+    NODES_READY_S,
     completed,
+    delete_pool,
     job_options,
     made_job,
     made_pool,
@@ -19,6 +21,7 @@ from tests.e2e.things import (
     stdout,
     unique,
 )
+from tests.e2e.waiting import eventually
 
 INSIDE = models.BatchTaskContainerSettings(image_name="busybox:1")
 FAILURE = models.BatchTaskExecutionResult.FAILURE
@@ -89,6 +92,36 @@ def test_a_preparation_task_in_a_container_fails(batch: BatchClient, pool: str) 
         assert info.failure_info is not None
         assert info.failure_info.code == "ContainerInvalidSettings"
         assert info.exit_code is None
+
+
+def test_a_start_task_in_a_container_fails(batch: BatchClient) -> None:
+    options = pool_options(
+        unique("pool"),
+        start_task=models.BatchStartTask(
+            command_line="/bin/true", container_settings=INSIDE, max_task_retry_count=2
+        ),
+    )
+    batch.create_pool(options)
+    try:
+        node = eventually(
+            lambda: next((one for one in batch.list_nodes(options.id) if has_failed(one)), None),
+            NODES_READY_S,
+            "a node whose start task failed",
+        )
+        info = node.start_task_info
+        assert info is not None
+        assert (info.result, info.exit_code, info.retry_count) == (FAILURE, None, 0)
+        assert info.failure_info is not None
+        assert info.failure_info.code == "ContainerInvalidSettings"
+        assert node.start_task is not None
+        assert node.start_task.container_settings is not None
+        assert node.start_task.container_settings.image_name == "busybox:1"
+    finally:
+        delete_pool(batch, options.id)
+
+
+def has_failed(node: models.BatchNode) -> bool:
+    return node.state == models.BatchNodeState.START_TASK_FAILED
 
 
 def test_the_users_of_a_pool(batch: BatchClient) -> None:
