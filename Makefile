@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 ARGS ?=
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test test-clients check format sim fire fuzz bench azurite clean
@@ -16,8 +17,8 @@ help: ## show this list
 quickstart: $(VENV)/quickstart.stamp ## run the main job on real input, in seconds
 	@$(BIN)/python examples/run.py examples/quickstart.py
 
-test: $(VENV)/develop.stamp azurite _iproute2 ## pass all tests; ARGS=... for pytest
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/develop.stamp azurite _iproute2 ## pass all tests, JOBS=n files at once; ARGS=... for pytest
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 test-clients: $(VENV)/develop.stamp azurite ## let real clients try it; installs them once; ARGS=...
 	@$(BIN)/python -m pytest $(if $(filter tests/%,$(ARGS)),,tests/clients) $(ARGS)
