@@ -70,7 +70,17 @@ def test_secrets_of_an_auto_pool_are_not_shown(edge: Edge) -> None:
     job = {"id": "Job", "poolInfo": {"autoPoolSpecification": auto}}
     assert edge.ask("POST", "/jobs", job).status_code == 201
 
-    assert "never shown" not in edge.ask("GET", "/jobs/Job").text
+    schedule = {
+        "id": "Often",
+        "schedule": {},
+        "jobSpecification": {"poolInfo": {"autoPoolSpecification": auto}},
+    }
+    assert edge.ask("POST", "/jobschedules", schedule).status_code == 201
+
+    for target in ("/jobs", "/jobs/Job", "/jobschedules", "/jobschedules/Often"):
+        text = edge.ask("GET", target).text
+        assert "never shown" not in text
+        assert "shown: these are public" in text
 
 
 def test_secrets_are_kept(edge: Edge) -> None:
