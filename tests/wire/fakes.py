@@ -6,6 +6,7 @@ the REST edge can be tested alone. Files are a dictionary.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random
 from typing import Any
@@ -17,6 +18,7 @@ from penstock.domain import changes as c
 from penstock.domain.conditions import Conditions
 from penstock.domain.instants import SECOND_US
 from penstock.domain.metering import Cores, Lifetime, Meter, Resources, Sample
+from penstock.domain.queries import Query
 from penstock.domain.records import (
     CertificateRecord,
     Counts,
@@ -81,6 +83,7 @@ from penstock.domain.states import (
 from penstock.domain.usage import Totals, Usage
 from penstock.engine.clock import EngineClock
 from penstock.engine.event_log import EventLog
+from penstock.engine.roster import NodeCounts
 from penstock.engine.service import FileAnswer
 from penstock.engine.settings import EngineSettings
 from penstock.engine.state import State
@@ -329,6 +332,10 @@ class FakeService:
     async def enable_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
         node = await self.node(account, pool_id, node_id)
         return await self._change_node(node, scheduling=SchedulingState.ENABLED)
+
+    async def count_nodes(self, pool_nos: Sequence[int]) -> Sequence[NodeCounts]:
+        lists = [await self.store.list_nodes(no, Query()) for no in pool_nos]
+        return [Counter((node.dedicated, node.state) for node in nodes) for nodes in lists]
 
     async def preempt_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
         node = await self.node(account, pool_id, node_id)

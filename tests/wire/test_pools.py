@@ -256,3 +256,21 @@ def test_pools_that_are_asked_for() -> None:
         assert code(answer) == (400, "InvalidQueryParameterValue")
 
     play(scene)
+
+
+def test_nodes_are_counted_by_state() -> None:
+    async def scene(whole: Whole) -> None:
+        await steady(whole, nodes=3, targetLowPriorityNodes=1)
+        nodes = (await whole.shown("/pools/Pool/nodes"))["value"]
+        first = next(node["id"] for node in nodes if node["isDedicated"])
+        await whole.done("POST", f"/pools/Pool/nodes/{first}/disablescheduling", {})
+        await whole.done("POST", "/pools", {**POOL, "id": "Empty"})
+        empty, full = (await whole.shown("/nodecounts"))["value"]
+        assert (empty["poolId"], full["poolId"]) == ("Empty", "Pool")
+        assert set(empty["dedicated"].values()) == set(empty["lowPriority"].values()) == {0}
+        counted = {name: count for name, count in full["dedicated"].items() if count}
+        assert counted == {"idle": 2, "offline": 1, "total": 3}
+        counted = {name: count for name, count in full["lowPriority"].items() if count}
+        assert counted == {"idle": 1, "total": 1}
+
+    play(scene)

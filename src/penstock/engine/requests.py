@@ -44,6 +44,7 @@ from penstock.engine import (
     tasks,
 )
 from penstock.engine.loop import Loop
+from penstock.engine.roster import NodeCounts
 from penstock.engine.settings import EngineSettings
 from penstock.engine.task_tokens import job_of_token
 from penstock.engine.turn import Turn
@@ -153,6 +154,10 @@ class Requests(Loop):
     async def enable_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
         """See `Service`."""
         return await self._do(lambda t: node_work.enable_scheduling(t, account, pool_id, node_id))
+
+    async def count_nodes(self, pool_nos: Sequence[int]) -> Sequence[NodeCounts]:
+        """See `Service`."""
+        return await self._do(lambda t: [t.state.roster.by_state(no) for no in pool_nos])
 
     async def preempt_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
         """See `Service`."""

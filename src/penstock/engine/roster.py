@@ -6,7 +6,7 @@ Each answer is kept as nodes come, change and go, so none costs a walk over all 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from penstock.domain.metering import Cores
@@ -18,6 +18,9 @@ _WITHOUT_CORES: Final = (NodeState.LEAVING_POOL, NodeState.DEALLOCATED, NodeStat
 _WITHOUT_MACHINE: Final = (NodeState.CREATING, NodeState.DEALLOCATED, NodeState.PREEMPTED)
 _HOUSED: Final = (NodeState.CREATING, NodeState.STARTING)
 """States in which a node without a host is given one."""
+
+NodeCounts = Mapping[tuple[bool, str], int]
+"""Nodes by kind (dedicated or not) and state; what there is none of is left out."""
 
 
 class Members:
@@ -162,6 +165,10 @@ class Roster:
     def of_pool(self, pool_no: int) -> list[NodeRecord]:
         """The nodes of a pool, oldest first."""
         return self._found(self.members(pool_no).numbers)
+
+    def by_state(self, pool_no: int) -> NodeCounts:
+        """The nodes of a pool, counted. Cost: its nodes, a tenth of a microsecond each."""
+        return Counter((node.dedicated, node.state) for node in self.of_pool(pool_no))
 
     def of_host(self, host: str) -> list[NodeRecord]:
         """The nodes that a host has."""

@@ -31,6 +31,7 @@ from penstock.domain.specs.schedule import JobSchedulePatch, JobScheduleSpec
 from penstock.domain.specs.task import TaskSpec
 from penstock.engine.clock import EngineClock
 from penstock.engine.event_log import EventLog
+from penstock.engine.roster import NodeCounts
 from penstock.messages import FileInfo
 from penstock.scheduler.reasons import Reason, Summary
 from penstock.store.contract import Store
@@ -104,6 +105,9 @@ class Service(Protocol):
 
     async def enable_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
         """Let a node take tasks again."""
+
+    async def count_nodes(self, pool_nos: Sequence[int]) -> Sequence[NodeCounts]:
+        """Count the nodes of each of these pools; one that is gone has none."""
 
     async def preempt_node(self, account: str, pool_id: str, node_id: str) -> NodeRecord:
         """Take a low-priority node away for a while."""

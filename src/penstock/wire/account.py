@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import starmap
 from operator import eq, ne
 from typing import Final
 
-from penstock.domain.queries import Both, Compare, Either, Filter, Query, StartsWith, Value
-from penstock.domain.records import NodeRecord, PoolRecord
+from penstock.domain.queries import Both, Compare, Either, Filter, Query, StartsWith
+from penstock.domain.records import PoolRecord, key_of
 from penstock.domain.refusals import ApplicationNotFound
+from penstock.engine.roster import NodeCounts
 from penstock.wire.answers import Answer, Document, many
 from penstock.wire.images import IMAGES, Image
 from penstock.wire.odata import filter_of
@@ -102,18 +101,20 @@ def passes(wanted: Filter, document: Document) -> bool:
 async def list_node_counts(request: Request) -> Answer:
     """GET /nodecounts: pools in order, with their nodes counted by state."""
     query = query_of(request, "nodecounts", NODE_COUNT_PAGE)
-    store = request.service.store
-    wanted = _pool_wanted(query.filter)
-    pools: Sequence[PoolRecord]
-    if wanted is None:
-        asked = Query(after=query.after, limit=query.limit)
-        pools = await store.list_pools(request.account, asked)
-    else:
-        pools = list(filter(None, [await store.pool(request.account, name) for name in wanted]))
-    page, link = cut(request, query, pools, lambda pool: pool.id)
-    async with request.lists:
-        rows = [(pool, await _nodes_of(request, pool)) for pool in page]
-    return many(request, "poolnodecounts", list(starmap(_shown_counts, rows)), link)
+    page, link = cut(request, query, await _pools(request, query), lambda pool: pool.id)
+    counts = await request.service.count_nodes([pool.no for pool in page])
+    return many(request, "poolnodecounts", list(map(_shown_counts, page, counts)), link)
+
+
+async def _pools(request: Request, query: Query) -> Sequence[PoolRecord]:
+    """As many pools as the query asks for; its filter can only name them."""
+    store, account = request.service.store, request.account
+    names = _pool_wanted(query.filter)
+    if names is None:
+        return await store.list_pools(account, Query(after=query.after, limit=query.limit))
+    following = sorted(name for name in map(key_of, names) if name > query.after)
+    found = [await store.pool(account, name) for name in following]
+    return [pool for pool in found if pool is not None][: query.limit]
 
 
 def _pool_wanted(wanted: Filter | None) -> list[str] | None:
@@ -133,23 +134,9 @@ def _pool_wanted(wanted: Filter | None) -> list[str] | None:
             return []
 
 
-async def _nodes_of(request: Request, pool: PoolRecord) -> Counter[tuple[bool, str]]:
-    """Count the nodes of a pool by kind and state, reading them in pages."""
-    counts: Counter[tuple[bool, str]] = Counter()
-    after = ""
-    while True:
-        nodes: Sequence[NodeRecord] = await request.service.store.list_nodes(
-            pool.no, Query(after=after, limit=1000)
-        )
-        counts.update((node.dedicated, node.state.value) for node in nodes)
-        if len(nodes) < 1000:
-            return counts
-        after = nodes[-1].id.lower()
-
-
-def _shown_counts(pool: PoolRecord, counts: Counter[tuple[bool, str]]) -> Document:
-    def of(dedicated: bool) -> dict[str, Value]:
-        by_state: dict[str, Value] = {name: counts[dedicated, name.lower()] for name in _COUNTED}
-        return {**by_state, "total": sum(int(value) for value in by_state.values())}
+def _shown_counts(pool: PoolRecord, counts: NodeCounts) -> Document:
+    def of(dedicated: bool) -> dict[str, int]:
+        by_state = {name: counts.get((dedicated, name.lower()), 0) for name in _COUNTED}
+        return {**by_state, "total": sum(by_state.values())}
 
     return {"poolId": pool.id, "dedicated": of(True), "lowPriority": of(False)}

@@ -342,3 +342,18 @@ def test_pages_of_node_counts(edge: Edge) -> None:
     assert [pool["poolId"] for pool in one] == ["Pool"]
     assert one[0]["dedicated"]["idle"] == one[0]["dedicated"]["total"] == 1
     assert set(one[0]["lowPriority"].values()) == {0}
+
+
+def test_pages_of_named_node_counts(edge: Edge) -> None:
+    """Each pool once, in order, however the filter names them."""
+    for name in ("beta", "Alpha"):
+        assert edge.ask("POST", "/pools", {**POOL, "id": name}).status_code == 201
+    names = ("pool", "none", "BETA", "alpha", "Pool")
+    wanted = "%20or%20".join(f"poolId%20eq%20'{name}'" for name in names)
+    target = f"/nodecounts?maxresults=1&$filter={wanted}"
+    seen: list[str] = []
+    while target:
+        page = edge.ask("GET", target, version=None if seen else "2025-06-01").json()
+        seen += [pool["poolId"] for pool in page["value"]]
+        target = page.get("odata.nextLink", "").removeprefix("http://batch.test:10600")
+    assert seen == ["Alpha", "beta", "Pool"]
