@@ -8,7 +8,7 @@ from typing import Any
 from azure.batch import BatchClient, models
 from azure.core import MatchConditions
 
-from tests.e2e.things import add, delete_job, unique
+from tests.e2e.things import add, delete_job, job_options, made_job, unique
 from tests.wire.bodies import disagreements
 
 IDENTITY = models.BatchNodeIdentityReference(
@@ -233,3 +233,21 @@ def test_a_schedule(batch: BatchClient) -> None:
         assert not changed.metadata
     finally:
         batch.begin_delete_job_schedule(schedule.id).result()
+
+
+def test_tasks_that_are_too_large_for_one_request(batch: BatchClient) -> None:
+    """The SDK halves what is answered with 413, and takes a task that is there for one added."""
+    count = 150
+    with made_job(batch, job_options(unique("large"), unique("nowhere"))) as job:
+        for _ in range(2):
+            batch.create_tasks(job, [large(f"t{at}") for at in range(count)])
+        found = list(batch.list_tasks(job))
+        assert len(found) == len({task.id for task in found}) == count
+        assert all(len(task.resource_files or []) == 100 for task in found)
+
+
+def large(task_id: str) -> models.BatchTaskCreateOptions:
+    """A task of about 15 KB: a hundred of them are more than a request may have."""
+    url = "https://example.invalid/container/{}?sig=" + "s" * 80
+    files = [models.ResourceFile(http_url=url.format(at), file_path=f"{at}") for at in range(100)]
+    return models.BatchTaskCreateOptions(id=task_id, command_line="/bin/true", resource_files=files)
