@@ -150,7 +150,7 @@ def disagreements(sent: Any, shown: Any, path: str = "") -> list[str]:
                 found += [f"{where} is shown"] if name in shown else []
             elif value is not None:
                 found += disagreements(value, (shown or {}).get(name), where)
-            elif name == "value" and shown.get("value") != "":
+            elif where.endswith("].value") and ".metadata[" in where and shown["value"] != "":
                 found.append(f"{where} is not empty")
         return found
     if isinstance(sent, list):
