@@ -200,17 +200,21 @@ class NullCore:
         hosted = NodeHosted(report=number(), node_no=node_no, address=address, boot=boot)
         self._nodes[node_no] = hosted
         reports.append(self._keep(hosted))
-        if order.start_task is not None:
+        start = order.start_task
+        if start is not None:
             began = StartTaskBegan(report=number(), node_no=node_no, start_us=now_us, boot=boot)
             ended = StartTaskEnded(
                 report=number(),
                 node_no=node_no,
                 start_us=now_us,
                 end_us=now_us,
-                exit_code=0,
+                exit_code=0 if start.refused is None else None,
+                failure=start.refused,
                 boot=boot,
             )
             reports += [self._keep(began), self._keep(ended)]
+            if start.refused is not None and start.wait_for_success:
+                return reports
         ready = NodeReady(report=number(), node_no=node_no, boot=boot)
         return [*reports, self._keep(ready)]
 

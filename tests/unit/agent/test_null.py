@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.agent.null import NullCore
+from penstock.domain.records import Failure
 from penstock.messages import (
     ChoreDone,
     Confirm,
@@ -102,6 +103,21 @@ def test_a_node_is_hosted_and_ready_at_once() -> None:
     assert [type(report) for report in first] == [NodeHosted, NodeReady]
     assert first[0].address != second[0].address  # type: ignore[union-attr]
     assert set(core.nodes()) == {1, 2}
+
+
+def test_what_is_refused_fails(core: NullCore) -> None:
+    why = Failure("usererror", "ContainerInvalidSettings", "no containers here")
+    ended = only(told(core, replace(order(), refused=why)), TaskEnded)
+    assert (ended.exit_code, ended.failure) == (None, why)
+
+    start = StartTaskOrder(command_line="/bin/true", refused=why)
+    for waits, follows in ((True, list[type]()), (False, [NodeReady])):
+        made = node(2 + waits, replace(start, wait_for_success=waits))
+        hosted, began, over, *more = told(core, made)
+        assert (type(hosted), type(began)) == (NodeHosted, StartTaskBegan)
+        assert isinstance(over, StartTaskEnded)
+        assert (over.exit_code, over.failure) == (None, why)
+        assert [type(report) for report in more] == follows
 
 
 def test_a_start_task_succeeds() -> None:
