@@ -219,3 +219,25 @@ def test_a_password_is_kept_though_it_is_not_shown() -> None:
         assert b"hunter2" in found[1]
 
     play(scene)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "next_run"),
+    [
+        ({"doNotRunUntil": "0001-01-01T00:00:00Z"}, None),
+        ({"doNotRunUntil": "9999-12-31T23:59:59Z"}, "9999-12-31T23:59:59.0000000Z"),
+        ({"recurrenceInterval": "P10000000D"}, "9999-12-31T23:59:59.0000000Z"),
+        ({"recurrenceInterval": INFINITE}, None),
+        ({"startWindow": INFINITE, "recurrenceInterval": "PT1M"}, "2023-11-14T22:14:20.0000000Z"),
+    ],
+)
+def test_the_ends_of_time(schedule: dict[str, str], next_run: str | None) -> None:
+    async def scene(whole: Whole) -> None:
+        body = {"id": "s", "schedule": schedule, "jobSpecification": {"poolInfo": {"poolId": "p"}}}
+        await whole.done("POST", "/jobschedules", body)
+        shown = await whole.shown("/jobschedules/s")
+        assert disagreements(schedule, shown["schedule"]) == []
+        assert shown["executionInfo"].get("nextRunTime") == next_run
+        await whole.house.crash()
+
+    play(scene)

@@ -18,17 +18,25 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TICKS_AT_EPOCH: Final = 621_355_968_000_000_000  # ticks from year 1 to 1970, as ETags count
 _TICKS_PER_SECOND: Final = 10_000_000
 
+_FIRST_SECOND: Final = -62_135_596_800  # of the year 1
+_LAST_SECOND: Final = 253_402_300_799  # of the year 9999
+
 SECOND_US: Final = 1_000_000
 MINUTE_US: Final = 60 * SECOND_US
 
 
 @lru_cache(maxsize=4096)
 def _second_text(seconds: int) -> str:
-    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    told = min(max(seconds, _FIRST_SECOND), _LAST_SECOND)
+    return (_EPOCH + timedelta(seconds=told)).isoformat()[:19]
 
 
 def instant_text(at_us: int) -> str:
-    """Write an instant as the wire does: ``2020-11-24T20:49:42.4612830Z``, always 7 digits."""
+    """Write an instant as the wire does: ``2020-11-24T20:49:42.4612830Z``, always 7 digits.
+
+    One that is not in the years 1 to 9999, as the next run of a schedule that recurs after a
+    thousand years, is written as the nearest second that is.
+    """
     seconds, rest = divmod(at_us, SECOND_US)
     return f"{_second_text(seconds)}.{rest:06d}0Z"
 
