@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from penstock.domain import changes as c
 from penstock.domain.metering import Meter, Sample
 from penstock.engine.state import State
-from penstock.engine.totals import lifetime_of
+from penstock.engine.totals import lifetime_since
 
 
 def measured(state: State, now_us: int) -> Iterator[c.Change]:
@@ -28,6 +28,8 @@ def _read(state: State, pool_no: int, before: Meter | None, now_us: int) -> Iter
     pool = state.pools[pool_no]
     cores, vm_size = state.roster.members(pool_no).cores, pool.spec.vm_size
     if before is None:
+        lifetime = lifetime_since(state.lifetimes.get(pool.account), pool.created_us)
+        yield c.SetLifetime(pool.account, lifetime)
         yield c.PutMeter(
             Meter(
                 pool_no=pool_no,
@@ -50,7 +52,7 @@ def _closed(state: State, before: Meter, now_us: int) -> Iterator[c.Change]:
     meter, over = before.at(now_us)
     for span in (*over, meter.open_span()):
         yield c.AddPoolUsage(span)
-    lifetime = lifetime_of(state, meter.account, now_us)
+    lifetime = lifetime_since(state.lifetimes.get(meter.account), now_us)
     yield c.SetLifetime(
         meter.account,
         replace(

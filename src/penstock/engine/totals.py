@@ -21,22 +21,24 @@ def grown(
 ) -> Iterator[c.Change]:
     """Each total that grew, once; those of jobs and schedules that are gone left out."""
     of_things: dict[int, Totals] = {}
-    of_accounts: dict[str, Totals] = {}
+    of_accounts: dict[str, Lifetime] = {}
     for job, growth in growths:
         more = growth.totals(now_us)
         for no in (job.no, job.schedule_no):
             if no in state.jobs or no in state.schedules:
                 assert no is not None
                 of_things[no] = more + of_things.get(no, state.totals.get(no, Totals()))
-        before = of_accounts.get(job.account) or lifetime_of(state, job.account, now_us).jobs
-        of_accounts[job.account] = more + before
+        known = of_accounts.get(job.account, state.lifetimes.get(job.account))
+        lifetime = lifetime_since(known, job.created_us)
+        of_accounts[job.account] = replace(lifetime, jobs=more + lifetime.jobs)
     for no, totals in of_things.items():
         yield c.SetTotals(no, totals)
-    for account, totals in of_accounts.items():
-        yield c.SetLifetime(account, replace(lifetime_of(state, account, now_us), jobs=totals))
+    for account, lifetime in of_accounts.items():
+        yield c.SetLifetime(account, lifetime)
 
 
-def lifetime_of(state: State, account: str, now_us: int) -> Lifetime:
-    """What an account has used; it begins now if it has used nothing."""
-    found = state.lifetimes.get(account)
-    return Lifetime(since_us=now_us, jobs=Totals()) if found is None else found
+def lifetime_since(known: Lifetime | None, at_us: int) -> Lifetime:
+    """What an account has used from `at_us` on, or from longer ago."""
+    if known is None:
+        return Lifetime(since_us=at_us, jobs=Totals())
+    return known if known.since_us <= at_us else replace(known, since_us=at_us)

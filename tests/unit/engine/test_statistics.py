@@ -152,6 +152,7 @@ def test_a_job_keeps_what_deleted_tasks_used_and_so_does_the_account() -> None:
         assert not house.store.all_totals
         lifetime = await house.store.lifetime(ACCOUNT)
         assert lifetime is not None
+        assert lifetime.since_us == NOW_US
         assert lifetime.jobs.usage == whole
         assert lifetime.jobs.succeeded == 1, "what was deleted while it ran had no end"
 
