@@ -156,12 +156,24 @@ class RemoveJob(_Message, frozen=True, kw_only=True):
     job_id: str
 
 
+class FilesPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of a list is wanted: the first `limit` names that follow `after`.
+
+    Each begins with one of `prefixes`, which are in lower case, in any case.
+    """
+
+    after: str = ""
+    limit: int
+    prefixes: tuple[str, ...] = ("",)
+
+
 class AskFile(_Message, frozen=True, kw_only=True):
     """Look at the files of a node; the answer is a POST to ``FILES_PATH + request``.
 
     `root` is ``workitems/{job}/job-1/{task}`` or empty for the node's root; `path` is relative
     to it, with ``/``, and must not lead out of it. `what`: ``read``, ``stat``, ``list``,
-    ``delete``. `start` and `end` bound the bytes to read, both included; None is open.
+    ``delete``. `start` and `end` bound the bytes to read, both included; None is open. `page`
+    bounds a list; an older host does not know it, and lists as much as it may.
     """
 
     request: str
@@ -174,6 +186,7 @@ class AskFile(_Message, frozen=True, kw_only=True):
     end: int | None = None
     modified_since_us: int | None = None
     unmodified_since_us: int | None = None
+    page: FilesPage | None = None
 
 
 class Confirm(_Message, frozen=True, kw_only=True):
@@ -382,7 +395,7 @@ def reports(batch: bytes) -> Iterable[Report]:
 
 FILE_STATUS_HEADER = "penstock-file"
 """On the answering POST: ``ok``, or ``notfound``, ``range``, ``unavailable``, ``notmodified``,
-``condition``, ``directory`` (not empty, or read as a file)."""
+``condition``, ``directory`` (not empty, or read as a file), ``busy`` (too much to list)."""
 
 FILE_INFO_HEADER = "penstock-file-info"
 """On ``ok`` for ``read`` and ``stat``: a JSON `FileInfo`. The body is then the bytes, for

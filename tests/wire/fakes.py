@@ -88,7 +88,7 @@ from penstock.engine.service import FileAnswer
 from penstock.engine.settings import EngineSettings
 from penstock.engine.state import State
 from penstock.engine.turn import Turn
-from penstock.messages import FileInfo
+from penstock.messages import FileInfo, FilesPage
 from penstock.scheduler.reasons import Code, Group, Reason, Summary, because
 from penstock.store.contract import Store
 from penstock.store.memory import MemoryStore
@@ -891,11 +891,12 @@ class FakeService:
         end: int | None = None,
         modified_since_us: int | None = None,
         unmodified_since_us: int | None = None,
+        page: FilesPage | None = None,
     ) -> FileAnswer:
         self.heard.append((what, node.id, root, path, recursive, start, end))
         if self.node_away:
             raise NodeStateUnusable
-        answer = self._look(root, what, path, recursive, start, end)
+        answer = self._look(root, what, path, recursive, start, end, page)
         if answer.status == "ok" and path:
             if modified_since_us is not None and modified_since_us >= NOON_US:
                 answer = FakeFile("notmodified")
@@ -904,11 +905,23 @@ class FakeService:
         self.given.append(answer)
         return answer
 
+    def _page(self, root: str, recursive: bool, page: FilesPage) -> list[FileInfo]:
+        found = sorted(self._below(root, recursive), key=lambda info: info.name)
+        wanted = (it for it in found if it.name.lower().startswith(page.prefixes))
+        return [info for info in wanted if info.name > page.after][: page.limit]
+
     def _look(
-        self, root: str, what: str, path: str, recursive: bool, start: int | None, end: int | None
+        self,
+        root: str,
+        what: str,
+        path: str,
+        recursive: bool,
+        start: int | None,
+        end: int | None,
+        page: FilesPage | None,
     ) -> FakeFile:
-        if what == "list":
-            return FakeFile("ok", None, [msgspec.json.encode(self._below(root, recursive))])
+        if page is not None:
+            return FakeFile("ok", None, [msgspec.json.encode(self._page(root, recursive, page))])
         full = f"{root}/{path}" if root else path
         if full in self.directories:
             return self._look_at_directory(what, path, recursive)

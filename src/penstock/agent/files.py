@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import stat
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -26,6 +27,7 @@ from penstock.messages import (
     FILES_PATH,
     AskFile,
     FileInfo,
+    FilesPage,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ T = TypeVar("T")
 _CHUNK_BYTES: Final = 256 << 10
 _AT_ONCE: Final = 32
 _MOST_WAITING: Final = 2000
-_MOST_ENTRIES: Final = 100_000  # of one list
+_MOST_ENTRIES: Final = 100_000  # of a list that nobody bounds
+_LIST_WITHIN_S: Final = 25.0  # a little less than the server waits
 _SECOND_US: Final = 1_000_000
 
 
@@ -113,7 +116,7 @@ class Files:
         if node_root is None:
             raise Refused("unavailable")
         try:
-            return _looked(question, node_root)
+            return looked(question, node_root)
         except (FileNotFoundError, NotADirectoryError, ValueError):
             raise Refused("notfound") from None
         except OSError as error:
@@ -185,7 +188,8 @@ def _ascii_json(info: FileInfo) -> str:
     return json.dumps(msgspec.to_builtins(info))
 
 
-def _looked(question: AskFile, node_root: str) -> _Answer:
+def looked(question: AskFile, node_root: str) -> _Answer:
+    """The answer, as of the disk. Raises Refused, and what the system refuses."""
     try:
         base = _inside(node_root, question.root, node_root)
     except FileNotFoundError:  # the node was wiped since, or the directory is removed
@@ -222,15 +226,19 @@ def _is_below(resolved: str, node_root: str) -> bool:
 
 
 def _info(name: str, state: os.stat_result) -> FileInfo:
-    """Describe a file. Bytes of a name that are no UTF-8 are shown as question marks."""
     directory = stat.S_ISDIR(state.st_mode)
     return FileInfo(
-        name=name.encode(errors="replace").decode(),
+        name=_shown(name),
         directory=directory,
         size=0 if directory else state.st_size,
         modified_us=state.st_mtime_ns // 1000,
         mode=state.st_mode,
     )
+
+
+def _shown(name: str) -> str:
+    """A name whose bytes that are no UTF-8 are question marks."""
+    return name.encode(errors="replace").decode()
 
 
 def _check_times(state: os.stat_result, question: AskFile) -> None:
@@ -273,25 +281,71 @@ def _range(question: AskFile, size: int) -> tuple[int, int]:
 
 def _listed(base: str, top: str, question: AskFile, node_root: str) -> list[FileInfo]:
     """List what lies below `top`, with names relative to `base`, sorted."""
-    found: list[FileInfo] = []
+    listing = _Listing(question.page or FilesPage(limit=_MOST_ENTRIES))
+    until = time.monotonic() + _LIST_WITHIN_S
     waiting = [top]
-    while waiting and len(found) < _MOST_ENTRIES:
+    while waiting:
         directory = waiting.pop()
+        if time.monotonic() > until:
+            raise Refused("busy")
         try:
-            entries = list(os.scandir(directory))
+            entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
         except FileNotFoundError:
             if directory == top:
                 raise
             continue  # removed while we look
+        below = os.path.relpath(directory, base) + "/" if directory != base else ""
+        inside = []
         for entry in entries:
-            state = _state(entry, node_root)
-            if state is None:
-                continue
-            found.append(_info(os.path.relpath(entry.path, base), state))
-            if question.recursive and entry.is_dir(follow_symlinks=False):
-                waiting.append(entry.path)
-    found.sort(key=lambda info: info.name)
-    return found[:_MOST_ENTRIES]
+            name = _shown(below + entry.name)
+            state = _state(entry, node_root) if listing.wants(name) else None
+            if state is not None:
+                listing.take(_info(name, state))
+            if (
+                question.recursive
+                and listing.may_want_below(name)
+                and entry.is_dir(follow_symlinks=False)
+            ):
+                inside.append(entry.path)
+        waiting += reversed(inside)  # the first names first, so that the page is soon full
+    return listing.sorted()
+
+
+class _Listing:
+    """The first names of a page, found in any order.
+
+    It holds twice as many as are wanted at most, and passes by directories that have none of
+    them. Names are ordered as text, so what is in ``a`` lies between ``a/`` and ``a0``, for the
+    latter's last character follows a slash.
+    """
+
+    def __init__(self, page: FilesPage) -> None:
+        self._page = page
+        self._found: list[FileInfo] = []
+        self._last: str | None = None  # nothing that follows it is wanted
+
+    def wants(self, name: str) -> bool:
+        if name <= self._page.after or (self._last is not None and name > self._last):
+            return False
+        return name.lower().startswith(self._page.prefixes)
+
+    def may_want_below(self, directory: str) -> bool:
+        first, beyond = f"{directory}/", f"{directory}0"
+        if self._page.after >= beyond or (self._last is not None and first > self._last):
+            return False
+        lower = first.lower()
+        prefixes = self._page.prefixes
+        return lower.startswith(prefixes) or any(it.startswith(lower) for it in prefixes)
+
+    def take(self, info: FileInfo) -> None:
+        self._found.append(info)
+        if len(self._found) >= 2 * self._page.limit:
+            self._last = self.sorted()[-1].name
+
+    def sorted(self) -> list[FileInfo]:
+        self._found.sort(key=lambda info: info.name)
+        del self._found[self._page.limit :]
+        return self._found
 
 
 def _state(entry: os.DirEntry[str], node_root: str) -> os.stat_result | None:

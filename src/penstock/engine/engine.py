@@ -39,7 +39,15 @@ from penstock.engine.service import FileAnswer
 from penstock.engine.settings import EngineSettings
 from penstock.engine.state import State
 from penstock.engine.turn import Turn
-from penstock.messages import AskFile, Confirm, Heartbeat, Hello, Instruction, NumberedReport
+from penstock.messages import (
+    AskFile,
+    Confirm,
+    FilesPage,
+    Heartbeat,
+    Hello,
+    Instruction,
+    NumberedReport,
+)
 from penstock.store.contract import Store
 
 log = logging.getLogger("penstock.engine")
@@ -353,6 +361,7 @@ class Engine(Requests):
         end: int | None = None,
         modified_since_us: int | None = None,
         unmodified_since_us: int | None = None,
+        page: FilesPage | None = None,
     ) -> FileAnswer:
         """See `Service.ask_file`."""
         link = await self._link_to(node.host or "")
@@ -367,6 +376,7 @@ class Engine(Requests):
             end=end,
             modified_since_us=modified_since_us,
             unmodified_since_us=unmodified_since_us,
+            page=page,
         )
         answer = self.files.expect(question)
         link.send([question])

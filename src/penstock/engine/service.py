@@ -32,7 +32,7 @@ from penstock.domain.specs.task import TaskSpec
 from penstock.engine.clock import EngineClock
 from penstock.engine.event_log import EventLog
 from penstock.engine.roster import NodeCounts
-from penstock.messages import FileInfo
+from penstock.messages import FileInfo, FilesPage
 from penstock.scheduler.reasons import Reason, Summary
 from penstock.store.contract import Store
 
@@ -257,6 +257,7 @@ class Service(Protocol):
         end: int | None = None,
         modified_since_us: int | None = None,
         unmodified_since_us: int | None = None,
+        page: FilesPage | None = None,
     ) -> FileAnswer:
         """Ask a node for its files; see `messages.AskFile`.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import product
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -35,7 +36,7 @@ from penstock.domain.refusals import (
 )
 from penstock.domain.states import NodeState
 from penstock.engine.service import FileAnswer
-from penstock.messages import FileInfo
+from penstock.messages import FileInfo, FilesPage
 from penstock.wire.answers import Answer, Document, done, many
 from penstock.wire.conditional import conditions
 from penstock.wire.nodes import node_of
@@ -145,6 +146,7 @@ async def _ask(
     *,
     recursive: bool = False,
     span: tuple[int | None, int | None] = (None, None),
+    page: FilesPage | None = None,
 ) -> FileAnswer:
     """Ask the node, and turn every answer but ``ok`` into its refusal."""
     when = conditions(request) if path else Conditions()
@@ -159,6 +161,7 @@ async def _ask(
             end=span[1],
             modified_since_us=when.modified_since_us,
             unmodified_since_us=when.unmodified_since_us,
+            page=page,
         )
     except NodeStateUnusable:
         raise _unavailable(place) from None
@@ -172,6 +175,8 @@ def _refusal(status: str, what: str, place: Place, when: Conditions) -> Refusal:
     """What a node's word means to the client."""
     if status == "directory" and what == "delete":
         return OperationInvalidForCurrentState(Reason="the directory is not empty")
+    if status == "busy":
+        return ServerBusy(Reason="the node has too many files to list")
     if status == "unavailable":
         return _unavailable(place)
     if status == "notmodified":
@@ -261,22 +266,29 @@ def _url(place: Place, path: str) -> str:
 
 async def _list(request: Request, find: PlaceFinder) -> Answer:
     """List files in order of name, page by page."""
-    wanted = filter_of("files", request.query.get("$filter"))
+    prefixes = _prefixes(filter_of("files", request.query.get("$filter")))
     size, start = page_size(request), start_of(request)
     recursive = request.flag("recursive")
     place = await find(request)
-    listing = await _listing(request, place, recursive=recursive)
+    page = FilesPage(after=start, limit=size + 1, prefixes=prefixes)
+    # An older node host lists more than it was asked for, in any order.
     found = sorted(
-        (info for info in listing if info.name > start and _passes(wanted, info.name)),
+        (
+            info
+            for info in await _listing(request, place, page, recursive=recursive)
+            if info.name > start and info.name.lower().startswith(prefixes)
+        ),
         key=lambda info: info.name,
     )
     link = next_link(request, found[size - 1].name) if len(found) > size else None
     return many(request, "files", [_shown(place, info) for info in found[:size]], link)
 
 
-async def _listing(request: Request, place: Place, *, recursive: bool) -> list[FileInfo]:
-    """Fetch the whole listing from the node, up to a bound."""
-    answer = await _ask(request, place, "list", recursive=recursive)
+async def _listing(
+    request: Request, place: Place, page: FilesPage, *, recursive: bool
+) -> list[FileInfo]:
+    """Fetch a part of a listing from the node, up to a bound."""
+    answer = await _ask(request, place, "list", recursive=recursive, page=page)
     content = bytearray()
     try:
         async for chunk in answer.body():
@@ -290,18 +302,22 @@ async def _listing(request: Request, place: Place, *, recursive: bool) -> list[F
     return _LISTING.decode(content)
 
 
-def _passes(wanted: Filter | None, name: str) -> bool:
+def _prefixes(wanted: Filter | None) -> tuple[str, ...]:
+    """The beginnings, in lower case, of which a name must have one to pass a filter."""
     match wanted:
-        case None:
-            return True
-        case Both(left, right):
-            return _passes(left, name) and _passes(right, name)
-        case Either(left, right):
-            return _passes(left, name) or _passes(right, name)
         case StartsWith(_, prefix):
-            return name.lower().startswith(prefix.lower())
-        case _:
-            return False
+            return (prefix.lower(),)
+        case Either(left, right):
+            return tuple(dict.fromkeys((*_prefixes(left), *_prefixes(right))))
+        case Both(left, right):
+            pairs = product(_prefixes(left), _prefixes(right))
+            both = (max(pair, key=len) for pair in pairs if _agree(*pair))
+            return tuple(dict.fromkeys(both))
+    return ("",)
+
+
+def _agree(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
 
 
 def _shown(place: Place, info: FileInfo) -> Document:

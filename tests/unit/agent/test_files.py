@@ -9,8 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from penstock.messages import FileInfo
+from penstock.agent import files
+from penstock.agent.files import Refused, looked
+from penstock.messages import AskFile, FileInfo, FilesPage
 
 Play = Callable[..., None]
 TASK = "workitems/job/job-1/task1"
@@ -98,6 +102,52 @@ def test_stat_and_times(play: Play) -> None:
                 assert answer.status == status
 
     play(scene)
+
+
+TREES = st.lists(
+    st.lists(st.sampled_from(("a", "B", "a-", "a0", "b", "c")), min_size=1, max_size=4), max_size=25
+)
+PREFIXES = st.lists(st.sampled_from(("", "a", "a/", "a/b", "a-/", "b", "c/c/c")), max_size=2)
+
+
+@settings(max_examples=150, deadline=None)
+@given(paths=TREES, prefixes=PREFIXES, limit=st.integers(1, 7), recursive=st.booleans())
+def test_pages_of_a_list_are_the_list(
+    tmp_path_factory: pytest.TempPathFactory,
+    paths: list[list[str]],
+    prefixes: list[str],
+    limit: int,
+    recursive: bool,
+) -> None:
+    root = tmp_path_factory.mktemp("tree")
+    for path in paths:
+        directory = root.joinpath(*(part + "d" for part in path[:-1]))
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.joinpath(path[-1]).touch()
+    wanted = sorted(
+        name
+        for name in (str(file.relative_to(root)) for file in root.rglob("*"))
+        if (recursive or "/" not in name) and name.lower().startswith(tuple(prefixes))
+    )
+
+    found: list[str] = []
+    while True:
+        page = FilesPage(after=found[-1] if found else "", limit=limit, prefixes=tuple(prefixes))
+        question = AskFile(
+            request="", node_no=1, root="", what="list", recursive=recursive, page=page
+        )
+        listed = looked(question, str(root))
+        assert isinstance(listed, list)
+        found += [info.name for info in listed]
+        if len(listed) < limit:
+            break
+    assert found == wanted
+
+
+def test_a_list_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_LIST_WITHIN_S", -1.0)
+    with pytest.raises(Refused, match="busy"):
+        looked(AskFile(request="", node_no=1, root="", what="list"), str(tmp_path))
 
 
 def test_lists(play: Play) -> None:

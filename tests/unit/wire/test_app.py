@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from typing import Any
+from urllib.parse import quote
 
 import httpx
+import msgspec
 import pytest
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from penstock.domain.records import PoolRecord
-from penstock.messages import FileInfo
+from penstock.messages import FileInfo, FilesPage
 from penstock.wire.app import make_app
 from penstock.wire.versions.releases import VERSIONS
 from tests.wire.edge import ACCOUNT, Edge, call
@@ -601,6 +604,51 @@ def test_a_listing_without_bound_is_not_read_to_its_end(
 
     assert told(ran.ask("GET", FILES)) == (503, "ServerBusy")
     assert endless.closed
+
+
+@pytest.mark.parametrize(
+    ("wanted", "prefixes"),
+    [
+        (None, ("",)),
+        ("startswith(name,'WD/')", ("wd/",)),
+        ("startswith(name,'a') or startswith(name,'b') or startswith(name,'A')", ("a", "b")),
+        ("startswith(name,'a') and startswith(name,'ab')", ("ab",)),
+        ("startswith(name,'a') and startswith(name,'b')", ()),
+        (
+            "(startswith(name,'a') or startswith(name,'b')) and startswith(name,'ab')",
+            ("ab",),
+        ),
+    ],
+)
+def test_a_node_is_asked_for_a_page(
+    ran: Edge, monkeypatch: pytest.MonkeyPatch, wanted: str | None, prefixes: tuple[str, ...]
+) -> None:
+    asked: list[FilesPage] = []
+
+    def look(*question: Any) -> FakeFile:
+        asked.append(question[-1])
+        return FakeFile("ok", None, [b"[]"])
+
+    monkeypatch.setattr(ran.service, "_look", look)
+    query = "" if wanted is None else f"&$filter={quote(wanted)}"
+    token = base64.urlsafe_b64encode(b"last").decode().rstrip("=")
+    ran.ask("GET", f"{FILES}?maxresults=5&$skiptoken={token}{query}")
+    assert asked == [FilesPage(after="last", limit=6, prefixes=prefixes)]
+
+
+def test_an_older_node_host_lists_all_in_any_order(
+    ran: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    infos = [FileInfo(name=name, directory=False) for name in ("c", "a", "b", "d")]
+    monkeypatch.setattr(
+        ran.service, "_look", lambda *_: FakeFile("ok", None, [msgspec.json.encode(infos)])
+    )
+    answer = ran.ask("GET", f"{FILES}?maxresults=2").json()
+    assert [it["name"] for it in answer["value"]] == ["a", "b"]
+    token = answer["odata.nextLink"].partition("$skiptoken=")[2]
+    rest = ran.ask("GET", f"{FILES}?maxresults=2&$skiptoken={token}").json()
+    assert [it["name"] for it in rest["value"]] == ["c", "d"]
+    assert "odata.nextLink" not in rest
 
 
 def test_a_node_that_goes_away_in_a_listing(ran: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
