@@ -28,9 +28,13 @@ LONGEST_PASSWORD: Final = 256
 LONGEST_KEY: Final = 16_384
 _URL: Final = re.compile(r"https?://[^/\s\x00-\x1f]+/\S+", re.IGNORECASE)
 _USER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
-_KEY: Final = re.compile(r"(?:[a-z0-9@.-]+ )?AAAA[A-Za-z0-9+/]*={0,2}(?: [^\x00-\x1f]*)?")
-"""One line in OpenSSH's form: type, base64 and comment, or the base64 alone. What it encodes begins
-with a short length, so the text begins with AAAA."""
+_KEY: Final = re.compile(
+    r"(?:[a-z0-9@.-]+ )?AAAA[A-Za-z0-9+/]*={0,2}(?: [^\x00-\x1f]*)?|[A-Za-z0-9+/]{16,}={0,2}"
+)
+"""One line as OpenSSH has it, with type, base64 and comment, or base64 alone. What the line encodes
+begins with a short length, so the text begins with AAAA."""
+
+_WINDOWS: Final = "batch.node.windows"
 
 
 def reboot_from_wire(document: bytes) -> Removal:
@@ -92,6 +96,17 @@ def _login(change: NodeUserChange) -> NodeLogin:
         ssh_public_key=None if key is None else key.strip(),
         expiry_us=_instant(change.expiry_time, "expiryTime"),
     )
+
+
+def check_login(login: NodeLogin, node_agent: str) -> None:
+    """What a node's operating system, of which its agent tells, lets a user log in with."""
+    if not node_agent.lower().startswith(_WINDOWS):
+        return
+    if login.ssh_public_key is not None:
+        reason = "can be given only for nodes that run on Linux"
+        raise wrong("sshPublicKey", login.ssh_public_key, reason)
+    if login.password is None:
+        raise missing("password")
 
 
 def _instant(text: str | None, name: str) -> int | None:

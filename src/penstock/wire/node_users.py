@@ -5,9 +5,15 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from penstock.domain.refusals import OperationNotValidOnNode
+from penstock.domain.specs.node import NodeLogin
 from penstock.wire.answers import Answer, created, done
-from penstock.wire.node_specs import node_user_from_wire, node_user_update_from_wire
+from penstock.wire.node_specs import (
+    check_login,
+    node_user_from_wire,
+    node_user_update_from_wire,
+)
 from penstock.wire.nodes import node_of
+from penstock.wire.pools import pool_of
 from penstock.wire.request import Request
 from penstock.wire.shown import node_path
 
@@ -15,6 +21,7 @@ from penstock.wire.shown import node_path
 async def add_user(request: Request) -> Answer:
     """POST /pools/{pool}/nodes/{node}/users"""
     user, login = node_user_from_wire(await request.json_body())
+    await _check_login(request, login)
     pool_id, node_id = request.ids
     await request.service.add_node_user(
         request.account, pool_id, node_id, user.name, login, admin=bool(user.is_admin)
@@ -25,9 +32,15 @@ async def add_user(request: Request) -> Answer:
 async def replace_user(request: Request) -> Answer:
     """PUT /pools/{pool}/nodes/{node}/users/{user}"""
     login = node_user_update_from_wire(await request.json_body())
+    await _check_login(request, login)
     pool_id, node_id, name = request.ids
     await request.service.replace_node_user(request.account, pool_id, node_id, name, login)
     return done(request, 200)
+
+
+async def _check_login(request: Request, login: NodeLogin) -> None:
+    machine = (await pool_of(request)).spec.virtual_machine_configuration
+    check_login(login, machine.node_agent_sku_id if machine else "")
 
 
 async def delete_user(request: Request) -> Answer:

@@ -78,6 +78,42 @@ def test_what_is_refused_of_a_user(part: str, value: str) -> None:
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "AAAAB3NzaC1yc2E=",
+        "c3NoLXJzYSBBQUFBQjNO",
+        "sk-ssh-ed25519@openssh.com AAAAGnNr",
+        "ecdsa-sha2-nistp256 AAAAE2Vj me and you",
+    ],
+)
+def test_forms_of_a_key(key: str) -> None:
+    assert node_user_update_from_wire(written({"sshPublicKey": key})).ssh_public_key == key
+
+
+@pytest.mark.parametrize(
+    ("user", "code"),
+    [
+        ({"password": SECRET}, None),
+        ({"password": SECRET, "sshPublicKey": KEY}, "InvalidPropertyValue"),
+        ({}, "MissingRequiredProperty"),
+    ],
+)
+def test_windows_has_users_with_passwords(user: dict[str, Any], code: str | None) -> None:
+    edge = Edge()
+    image = {"publisher": "microsoftwindowsserver", "offer": "windowsserver", "sku": "2022"}
+    machine = {"imageReference": image, "nodeAgentSKUId": "batch.node.windows amd64"}
+    pool = {**POOL, "virtualMachineConfiguration": machine}
+    assert edge.ask("POST", "/pools", pool).status_code == 201
+    added = edge.ask("POST", f"{NODE}/users", {"name": "me", **user})
+    assert added.status_code == (400 if code else 201)
+    if code:
+        assert added.json()["code"] == code
+        return
+    assert edge.ask("PUT", f"{NODE}/users/me", user).status_code == 200
+    assert edge.ask("PUT", f"{NODE}/users/me", {}).status_code == 400
+
+
 def test_a_user_without_a_name() -> None:
     with pytest.raises(MissingRequiredProperty):
         node_user_from_wire(b"{}")
