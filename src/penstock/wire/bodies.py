@@ -20,6 +20,7 @@ from penstock.domain.refusals import (
     Refusal,
 )
 from penstock.domain.specs.common import Spec, decode_spec, encode_spec
+from penstock.wire.shown import SECRETS, without_secrets
 
 SpecT = TypeVar("SpecT", bound=Spec)
 
@@ -134,14 +135,19 @@ def _refuse(error: msgspec.ValidationError, document: bytes) -> NoReturn:
 
 
 def _value_at(document: bytes, path: str) -> object:
-    """Look up what stands at ``resourceFiles[0].filePath``; empty where it cannot be found."""
+    """Look up what stands at ``resourceFiles[0].filePath``, without secrets.
+
+    Empty where it cannot be found, or is one.
+    """
+    if path.rpartition(".")[2] in SECRETS:
+        return ""
     try:
         found: Any = msgspec.json.decode(document)
         for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
             found = found[name] if name else found[int(index)]
+        return without_secrets(found)
     except (LookupError, TypeError, ValueError, RecursionError):
         return ""
-    return found
 
 
 def _shown(value: object) -> str:

@@ -14,7 +14,7 @@ from penstock.domain.specs.common import Spec, encode_spec
 from penstock.domain.unreadable import Unreadable
 from penstock.wire.answers import Document
 
-_SECRETS: Final = frozenset(
+SECRETS: Final = frozenset(
     {"password", "sshPrivateKey", "accountKey", "sasKey", "protectedSettings"}
 )
 _FREE: Final = frozenset({"settings", "resourceTags"})
@@ -76,7 +76,7 @@ def without_secrets(part: Any) -> Any:
         return {
             name: value if name in _FREE else without_secrets(value)
             for name, value in part.items()
-            if name not in _SECRETS
+            if name not in SECRETS
         }
     if isinstance(part, list):
         return [without_secrets(item) for item in part]

@@ -114,6 +114,13 @@ def test_windows_has_users_with_passwords(user: dict[str, Any], code: str | None
     assert edge.ask("PUT", f"{NODE}/users/me", {}).status_code == 400
 
 
+@pytest.mark.parametrize("user", [{"password": [SECRET]}, {"name": {"password": SECRET}}])
+def test_no_refusal_has_a_secret(user: dict[str, Any]) -> None:
+    with pytest.raises(InvalidPropertyValue) as caught:
+        node_user_from_wire(written({"name": "me", **user}))
+    assert SECRET not in str(caught.value.values)
+
+
 def test_a_user_without_a_name() -> None:
     with pytest.raises(MissingRequiredProperty):
         node_user_from_wire(b"{}")
