@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import re
+import warnings
 from typing import Final
 
 from penstock.domain.specs.certificate import (
@@ -83,8 +84,10 @@ def _certificate(data: bytes) -> bytes:
         x509.load_pem_x509_certificate if b"-----BEGIN" in data else x509.load_der_x509_certificate
     )
     try:
-        return load(data).public_bytes(Encoding.DER)
-    except ValueError:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a later release of the library refuses
+            return load(data).public_bytes(Encoding.DER)
+    except (ValueError, x509.InvalidVersion):
         raise wrong("data", "", "is not an X.509 certificate") from None
 
 

@@ -66,6 +66,7 @@ def _ask(question: bytes) -> _Answer:
 
 def opened(data: bytes, password: str | None) -> list[bytes]:
     """What the process does. Raises Unreadable."""
+    from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
@@ -74,8 +75,8 @@ def opened(data: bytes, password: str | None) -> list[bytes]:
         found = pkcs12.load_pkcs12(data, secret)
     except ValueError as error:
         raise Unreadable(NOT_OPENED if "password" in str(error) else "is not a PFX file") from None
-    except UnsupportedAlgorithm:
-        raise Unreadable("has an algorithm that is not supported") from None
+    except (UnsupportedAlgorithm, x509.InvalidVersion):
+        raise Unreadable("has something in it that is not supported") from None
     certificates = [each.certificate for each in (found.cert, *found.additional_certs) if each]
     return [certificate.public_bytes(Encoding.DER) for certificate in certificates]
 

@@ -7,12 +7,14 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from penstock.domain.refusals import InvalidPropertyValue, MissingRequiredProperty
 from penstock.domain.specs.certificate import NewCertificate
 from penstock.wire import pfx
 from penstock.wire.certificate_specs import LARGEST_BYTES, certificate_from_wire
-from tests.certificates import body, new_certificate
+from tests.certificates import body, new_certificate, thumbprint
 
 MINE = new_certificate()
 OTHER = new_certificate()
@@ -81,6 +83,27 @@ def test_what_is_refused(change: dict[str, Any], name: str) -> None:
     told = str(caught.value)
     assert PASSWORD not in told
     assert GOOD["data"] not in told
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(MINE.der) - 1), st.binary(max_size=2)), min_size=1))
+def test_a_damaged_certificate_is_refused_or_another_one(
+    damage: list[tuple[int, bytes]],
+) -> None:
+    data = bytearray(MINE.der)
+    for at, what in damage:
+        data[at : at + 1] = what
+    if bytes(data) != MINE.der:
+        with pytest.raises(InvalidPropertyValue):
+            read(body(bytes(data), MINE.thumbprint))
+
+
+def test_a_certificate_of_no_version() -> None:
+    version = MINE.der.index(b"\xa0\x03\x02\x01\x02") + 4
+    data = MINE.der[:version] + b"\x63" + MINE.der[version + 1 :]
+    with pytest.raises(InvalidPropertyValue) as caught:
+        read(body(data, thumbprint(data)))
+    assert caught.value.values["PropertyName"] == "data"
 
 
 @pytest.mark.parametrize("name", ["thumbprint", "thumbprintAlgorithm", "data", "password"])
