@@ -65,7 +65,7 @@ BROKEN: Final[Mapping[str, str]] = {
 def test_every_method(
     kind: str, installed: Callable[[Client], Install], service: Penstock, witness: Witness
 ) -> None:
-    done = walk(installed(SDK), "azure_batch_15.py", witness, service.ready, kind)
+    done = walk(installed(SDK), "azure_batch_15.py", witness, service.ready, kind, "everything")
     found = results.measured(f"azure-batch 15.1.0 ({kind})", VERSION, done.steps, BROKEN)
     done.expect(EXPECTED)
     results.check(f"azure-batch-15.1.0-{kind}", found)

@@ -92,7 +92,7 @@ def test_every_operation(
     witness: Witness,
 ) -> None:
     install = installed(release.client())
-    done = walk(install, "azure_batch_track1.py", witness, service.ready)
+    done = walk(install, "azure_batch_track1.py", witness, service.ready, "everything")
     found = results.measured(f"azure-batch {release.number}", release.version, done.steps)
     done.expect(EXPECTED)
     results.check(f"azure-batch-{release.number}", found)

@@ -1,4 +1,6 @@
-"""A walk through every public method of azure-batch 15's client: `azure_batch_15.py sync|aio`.
+"""A walk through every public method of azure-batch 15's client.
+
+`azure_batch_15.py sync|aio everything|many`: the latter only adds very many tasks.
 
 The asynchronous client makes the same walk: what it gives is awaited and gathered here.
 """
@@ -22,6 +24,7 @@ from azure.core.rest import HttpRequest
 from steps import ACCOUNT, ENDPOINT, KEY, check, go, step, until
 
 POLL_S = 0.2
+FILE = "https://account.blob.core.windows.net/in/part-{:04}.dat?sv=2024-05-04&sig=abcdefghijkl"
 FAILED = "state eq 'completed' and executionInfo/exitCode ne 0"
 START_TEXT = "the node has started"
 UPDATE_OF_POOL = [models.BatchMetadataItem(name="changed", value="by the walk")]
@@ -482,13 +485,29 @@ def started(tour: Tour, method: str, *words: Any) -> None:
         tour.loop.run_until_complete(answer)
 
 
-def main() -> None:
-    """Walk."""
-    tour = Tour(sys.argv[1])
+def many(tour: Tour) -> None:
+    """Two thousand tasks of a hundred files each, twice."""
+    files = [
+        models.ResourceFile(http_url=FILE.format(number), file_path=f"in/part-{number}.dat")
+        for number in range(100)
+    ]
+    tasks = [task(f"t{number}", "/bin/true", resource_files=files) for number in range(2000)]
+    tour.ask("create_job", job("many"))
+    tour.do("create_tasks", "many", tasks, max_concurrency=3)
+    tour.do("create_tasks", "many", tasks, max_concurrency=3, called="create_tasks: again")
+    found = [each.id for each in tour.ask("list_tasks", "many", select=["id"])]
+    check("each is there once", sorted(found) == sorted(each.id for each in tasks), len(found))
+    tour.ask("begin_delete_job", "many", polling_interval=POLL_S)
+    tour.ask("close")
+
+
+def everything(tour: Tour) -> None:
+    """All public methods."""
     for part in (account, pools, autoscale, nodes, jobs, schedules, end):
         go(part, tour)
     tour.do("close")
     check("every method has a step", not tour.untried(), tour.untried())
 
 
-main()
+if __name__ == "__main__":
+    go({"everything": everything, "many": many}[sys.argv[2]], Tour(sys.argv[1]))

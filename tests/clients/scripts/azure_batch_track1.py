@@ -2,6 +2,8 @@
 
 The versions differ in names and in which operations there are. A step that the installed one
 lacks is left out; an operation that it has and no step calls is complained about.
+
+`azure_batch_track1.py everything|many`: the latter only adds very many tasks.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import inspect
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -22,6 +25,7 @@ try:
 except ImportError:
     from azure.batch.batch_service_client import BatchServiceClient
 
+FILE = "https://account.blob.core.windows.net/in/part-{:04}.dat?sv=2024-05-04&sig=abcdefghijkl"
 START_TEXT = "the node has started"
 FAILED = "state eq 'completed' and executionInfo/exitCode ne 0"
 CERTIFICATE = base64.b64decode(
@@ -504,12 +508,27 @@ def end(tour: Tour) -> None:
     tour.do("pool.get", "main", called="deleted")
 
 
-def main() -> None:
-    """Walk."""
-    tour = Tour()
+def many(tour: Tour) -> None:
+    """Two thousand tasks of a hundred files each, twice."""
+    files = [
+        models.ResourceFile(http_url=FILE.format(number), file_path=f"in/part-{number}.dat")
+        for number in range(100)
+    ]
+    tasks = [task(f"t{number}", "/bin/true", resource_files=files) for number in range(2000)]
+    tour.ask("job.add", job("many"))
+    tour.do("task.add_collection", "many", tasks, threads=3)
+    tour.do("task.add_collection", "many", tasks, threads=3, called="again")
+    found = [each.id for each in tour.ask("task.list", "many")]
+    check("each is there once", sorted(found) == sorted(each.id for each in tasks), len(found))
+    tour.ask("job.delete", "many")
+
+
+def everything(tour: Tour) -> None:
+    """All operations."""
     for part in (account, certificates, pools, autoscale, nodes, jobs, schedules, end):
         go(part, tour)
     check("every operation has a step", not tour.untried(), tour.untried())
 
 
-main()
+if __name__ == "__main__":
+    go({"everything": everything, "many": many}[sys.argv[1]], Tour())
