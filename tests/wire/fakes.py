@@ -832,12 +832,12 @@ class FakeService:
 
     async def terminate_task(
         self, account: str, job_id: str, task_id: str, when: Conditions
-    ) -> None:
+    ) -> TaskRecord:
         old, spec = await self.task(account, job_id, task_id, when)
         if old.state is TaskState.COMPLETED:
             raise TaskCompleted
         failure = Failure("usererror", "TaskEnded", "The task was ended by user request")
-        await self.put_task(
+        return await self.put_task(
             old,
             spec,
             state=TaskState.COMPLETED,
@@ -851,11 +851,11 @@ class FakeService:
 
     async def reactivate_task(
         self, account: str, job_id: str, task_id: str, when: Conditions
-    ) -> None:
+    ) -> TaskRecord:
         old, spec = await self.task(account, job_id, task_id, when)
         if old.state is not TaskState.COMPLETED:
             raise TaskNotCompleted
-        await self.put_task(
+        return await self.put_task(
             old,
             spec,
             state=TaskState.ACTIVE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,6 +181,25 @@ def test_a_task_s_tag_stays_while_it_runs_and_its_job_s_while_tasks_come_and_go(
         assert await tag_of(whole, JOBS) == job
 
     play(scene)
+
+
+def test_a_task_that_somebody_else_deletes_was_terminated_all_the_same() -> None:
+    async def scene(whole: Whole) -> None:
+        await whole.house.pool(name="Pool")
+        await whole.done("POST", "/jobs", POOL_JOB)
+        await whole.done("POST", "/jobs/Job/tasks", {"id": "Task", "commandLine": "x"})
+        tag = await tag_of(whole, TASKS)
+        run = (await whole.house.runs())["Task"]
+        ended = asyncio.create_task(whole.send("POST", f"{TASKS}/terminate"))
+        deleted = asyncio.create_task(whole.send("DELETE", TASKS))
+        await whole.house.engine._submit(lambda _turn: None)
+        await whole.house.host.end(run, None, KILLED, killed=True)
+        await whole.house.host.settle()
+        assert (await deleted).status_code == 200
+        assert (await ended).status_code == 204
+        assert (await ended).headers["etag"] == tag
+
+    play(scene, stop_wait_s=10.0)
 
 
 def test_a_job_s_tag_changes_with_its_state_and_not_with_what_nobody_sees() -> None:

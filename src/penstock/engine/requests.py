@@ -373,20 +373,24 @@ class Requests(Loop):
 
     async def terminate_task(
         self, account: str, job_id: str, task_id: str, when: Conditions
-    ) -> None:
+    ) -> TaskRecord:
         """See `Service`."""
 
-        async def decide(turn: Turn) -> asyncio.Future[int | None]:
+        async def decide(turn: Turn) -> tuple[TaskRecord, asyncio.Future[int | None]]:
             task = await tasks.terminate_task(turn, account, job_id, task_id, when)
-            return self._when_over(task)
+            return task, self._when_over(task)
 
-        await self._patiently(await self._wait_for(decide))
+        task, over = await self._wait_for(decide)
+        await self._patiently(over)
+        return task
 
     async def reactivate_task(
         self, account: str, job_id: str, task_id: str, when: Conditions
-    ) -> None:
+    ) -> TaskRecord:
         """See `Service`."""
-        await self._wait_for(lambda t: tasks.reactivate_task(t, account, job_id, task_id, when))
+        return await self._wait_for(
+            lambda t: tasks.reactivate_task(t, account, job_id, task_id, when)
+        )
 
     async def why(self, account: str, job_id: str, task_id: str) -> Sequence[Reason]:
         """See `Service`."""

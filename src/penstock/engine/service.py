@@ -228,12 +228,15 @@ class Service(Protocol):
 
     async def terminate_task(
         self, account: str, job_id: str, task_id: str, when: Conditions
-    ) -> None:
-        """End the task as a failure. Returns when it is completed, or after a few seconds."""
+    ) -> TaskRecord:
+        """End the task as a failure. Returns when it is completed, or after a few seconds.
+
+        What it gives is the task as it was decided to end it.
+        """
 
     async def reactivate_task(
         self, account: str, job_id: str, task_id: str, when: Conditions
-    ) -> None:
+    ) -> TaskRecord:
         """Make a failed task wait again, with a retry count of 0."""
 
     async def why(self, account: str, job_id: str, task_id: str) -> Sequence[Reason]:

@@ -141,16 +141,16 @@ async def terminate_task(request: Request) -> Answer:
     """POST /jobs/{job}/tasks/{task}/terminate"""
     job_id, task_id = request.ids
     when = conditions(request)
-    await request.service.terminate_task(request.account, job_id, task_id, when)
-    return done(request, 204, (await task_of(request))[1].modified_us)
+    task = await request.service.terminate_task(request.account, job_id, task_id, when)
+    return done(request, 204, task.modified_us)
 
 
 async def reactivate_task(request: Request) -> Answer:
     """POST /jobs/{job}/tasks/{task}/reactivate"""
     job_id, task_id = request.ids
     when = conditions(request)
-    await request.service.reactivate_task(request.account, job_id, task_id, when)
-    return done(request, 204, (await task_of(request))[1].modified_us)
+    task = await request.service.reactivate_task(request.account, job_id, task_id, when)
+    return done(request, 204, task.modified_us)
 
 
 async def list_subtasks(request: Request) -> Answer:
