@@ -473,6 +473,7 @@ class NodeHost:
         known = self._journal.saved.nodes.get(node.node_no)
         address = local_address(self._journal.address()) if known is None else known.address
         self._journal.node(SavedNode(node, address))
+        self._sampler.hasten()
         log.info("node_made", pool=node.pool_id, node=node.node_id, address=address, boot=node.boot)
         return events.NodeMade(node.node_no, address, node.boot)
 
