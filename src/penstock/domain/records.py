@@ -258,7 +258,14 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     manager: bool = False  # it is the manager of its job
     held: int = 0  # slots that it takes on each node, while a node has it; 0: `slots`
     command_over: bool = False  # of a multi-instance task: its command runs no more
-    usage: Usage | None = None  # by all its runs; None before the first
+    usage: Usage | None = None  # by all its runs that are over
+
+    @property
+    def waited_us(self) -> int:
+        """How long it was in its state before, while it runs."""
+        if self.start_us is None or self.previous_state_us is None:
+            return 0
+        return max(0, self.start_us - self.previous_state_us)
 
 
 class WaitingTask(msgspec.Struct, frozen=True, gc=False):

@@ -100,7 +100,6 @@ def _begin(
         state=after(TASK_MOVES, task.state, TaskEvent.ASSIGNED),
         ahead=False,
         start_us=start_us,
-        usage=usage.began(turn, task, start_us),
         end_us=None,
         exit_code=None,
         **_place(turn, nodes),
@@ -118,6 +117,7 @@ def _wait_for_node(
     task = turn.put_task(
         task,
         state=after(TASK_MOVES, task.state, TaskEvent.PREPARES),
+        usage=usage.held(turn, task),
         start_us=None,
         end_us=None,
         exit_code=None,

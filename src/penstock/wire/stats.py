@@ -169,7 +169,7 @@ def _task_stats(url: str, task: TaskRecord, now_us: int) -> Document:
     if task.state is TaskState.COMPLETED:
         last_us = task.end_us or task.state_us
     elif task.state is TaskState.RUNNING and task.start_us is not None:
-        used += Usage(wall_us=max(0, now_us - task.start_us))
+        used += Usage(wall_us=max(0, now_us - task.start_us), wait_us=task.waited_us)
     else:
         used += Usage(wait_us=max(0, now_us - task.state_us))
     return {**_range(url, task.created_us, last_us), **_usage(used)}

@@ -5,10 +5,12 @@ from __future__ import annotations
 from penstock.domain.conditions import ANY
 from penstock.domain.metering import INTERVAL_US, KEPT_US, Cores, Sample
 from penstock.domain.queries import UsageQuery
+from penstock.domain.records import NodeWork, Removal
 from penstock.domain.specs.common import TaskConstraints
 from penstock.domain.specs.job import JobTemplate, PoolInfo
 from penstock.domain.specs.pool import NodeRemoval, Resize
 from penstock.domain.specs.schedule import JobScheduleSpec, Schedule
+from penstock.domain.specs.special import JobPreparationTask
 from penstock.domain.states import TaskState
 from penstock.domain.usage import Totals, Usage
 from penstock.messages import Heartbeat, KillTask, TaskCoordinated
@@ -51,7 +53,6 @@ def test_a_task_has_what_its_run_used() -> None:
         assert (await house.task("t")).usage is None
         house.elapse(2)
         await house.pool()
-        assert await used(house, "t") == Usage(wait_us=2 * SECOND_US)
         await run(house, "t")
         whole = USED + Usage(wall_us=5 * SECOND_US, wait_us=2 * SECOND_US)
         assert await used(house, "t") == whole
@@ -81,6 +82,31 @@ def test_runs_add_up_and_the_wait_ends_with_the_last_start() -> None:
         assert await used(house, "t") == whole + more, "it did not wait while it was completed"
         found = await totals(house)
         assert (found.succeeded, found.failed, found.retries) == (1, 0, 1)
+
+    play(scenario)
+
+
+def test_the_preparation_of_a_node_is_part_of_the_wait() -> None:
+    async def scenario(house: House) -> None:
+        await house.pool()
+        await house.job(job_preparation_task=JobPreparationTask(command_line="before"))
+        await house.add("t")
+        for exit_code in (1, 0):
+            (prepares,) = [r for r in (await house.runs()).values() if r.task_id != "t"]
+            house.elapse(3)
+            await house.host.end(prepares, exit_code, usage=USED)
+            if exit_code:
+                assert await used(house, "t") == Usage(wait_us=3 * SECOND_US)
+                node = (await house.nodes())[0]
+                house.elapse(4)
+                await house.engine.work_on_node(
+                    ACCOUNT, "pool", node.id, NodeWork.REBOOT, Removal.REQUEUE
+                )
+                await house.host.settle()
+        await run(house, "t", seconds=1)
+        waited = Usage(wall_us=SECOND_US, wait_us=(3 + 4 + 3) * SECOND_US)
+        assert await used(house, "t") == USED + waited, "special tasks do not count"
+        assert (await totals(house)).usage == USED + waited
 
     play(scenario)
 

@@ -102,7 +102,13 @@ def test_what_is_known_so_far(edge: Edge) -> None:
     begun_us, service.now_us = service.now_us, task.state_us + 5 * SECOND_US
     assert shown()[:2] == ("PT5S", "PT0S")
     at_us = service.now_us
-    runs = replace(task, state=TaskState.RUNNING, start_us=at_us, usage=Usage(wait_us=SECOND_US))
+    runs = replace(
+        task,
+        state=TaskState.RUNNING,
+        state_us=at_us,
+        previous_state_us=at_us - SECOND_US,
+        start_us=at_us,
+    )
     keep(edge, c.SetTask(runs, task.state))
     service.now_us = at_us + 90 * SECOND_US
     wait, wall, _ = shown()
