@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from penstock.agent import log
+from penstock.agent.layout import NODE_DIRECTORIES
 from penstock.agent.link import tls_context
 from penstock.agent.settings import ServerAddress
 from penstock.messages import (
@@ -369,6 +370,8 @@ def _deleted(base: str, question: AskFile, node_root: str) -> None:
     path = os.path.join(_inside(base, above, node_root), name)
     state = os.lstat(path)
     _check_times(state, question)
+    if os.path.relpath(path, os.path.realpath(node_root)) in NODE_DIRECTORIES:
+        raise Refused("kept")
     if not stat.S_ISDIR(state.st_mode):
         os.unlink(path)
     elif question.recursive:

@@ -175,6 +175,8 @@ def _refusal(status: str, what: str, place: Place, when: Conditions) -> Refusal:
     """What a node's word means to the client."""
     if status == "directory" and what == "delete":
         return OperationInvalidForCurrentState(Reason="the directory is not empty")
+    if status == "kept":
+        return OperationInvalidForCurrentState(Reason="the node cannot do without the directory")
     if status == "busy":
         return ServerBusy(Reason="the node has too many files to list")
     if status == "unavailable":

@@ -234,3 +234,18 @@ def test_deletes(play: Play) -> None:
         assert (await server.ask("delete", "", root=TASK, recursive=True)).status == "notfound"
 
     play(scene)
+
+
+def test_a_node_keeps_its_own_directories(play: Play) -> None:
+    async def scene(server: Any, host: Any) -> None:
+        task = await prepared(server, host)
+        for path in ("shared", "shared/", "./shared", "startup/wd", "workitems"):
+            for recursive in (False, True):
+                answer = await server.ask("delete", path, root="", recursive=recursive)
+                assert answer.status == ("notfound" if path.endswith("/") else "kept"), path
+        (task.parents[2] / "shared").mkdir(exist_ok=True)
+        (task.parents[3] / "shared" / "file").touch()
+        assert (await server.ask("delete", "shared/file", root="")).status == "ok"
+        assert (await server.ask("delete", "workitems/job", root="", recursive=True)).status == "ok"
+
+    play(scene)
