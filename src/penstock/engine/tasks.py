@@ -141,8 +141,7 @@ def add_task(turn: Turn, job: JobRecord, spec: TaskSpec, *, manager: bool = Fals
     """Add a task that was checked; `manager` says that it is to direct its job."""
     constraints = spec.constraints or TaskConstraints()
     if constraints.max_task_retry_count is None:
-        of_job = job.spec.constraints.max_task_retry_count if job.spec.constraints else 0
-        constraints = replace(constraints, max_task_retry_count=of_job or 0)
+        constraints = _retried_as(job, constraints)
         spec = replace(spec, constraints=constraints)
     depends = spec.depends_on
     task = TaskRecord(
@@ -164,6 +163,12 @@ def add_task(turn: Turn, job: JobRecord, spec: TaskSpec, *, manager: bool = Fals
     )
     turn.put(c.AddTask(task, encode_spec(spec)))
     return task
+
+
+def _retried_as(job: JobRecord, constraints: TaskConstraints) -> TaskConstraints:
+    """Who does not say how often a task may be retried means what its job says."""
+    of_job = job.spec.constraints.max_task_retry_count if job.spec.constraints else 0
+    return replace(constraints, max_task_retry_count=of_job or 0)
 
 
 def _instances(spec: TaskSpec) -> int:
@@ -194,7 +199,7 @@ async def update_task(
     if task.state is TaskState.COMPLETED:
         raise TaskCompleted
     if constraints.max_task_retry_count is None:
-        constraints = replace(constraints, max_task_retry_count=0)
+        constraints = _retried_as(job, constraints)
     spec = replace(stored_spec(TaskSpec, document), constraints=constraints)
     task = replace(
         task,

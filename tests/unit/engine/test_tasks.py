@@ -115,6 +115,17 @@ def test_a_bad_exit_code_is_tried_again_as_often_as_allowed() -> None:
     play(scenario)
 
 
+def test_new_constraints_without_a_retry_count_take_the_jobs() -> None:
+    async def scenario(house: House) -> None:
+        await house.job(constraints=JobConstraints(max_task_retry_count=2))
+        await house.add("t", constraints=retries(5))
+        for new, most in ((retries(0), 0), (TaskConstraints(), 2), (retries(-1), -1)):
+            task = await house.engine.update_task(ACCOUNT, "job", "t", new, ANY)
+            assert task.max_retries == most
+
+    play(scenario)
+
+
 def test_only_bad_exit_codes_are_tried_again() -> None:
     async def scenario(house: House) -> None:
         await house.pool()
