@@ -30,6 +30,10 @@ from tests.docs.diagrams import MACHINES, Machine, state_name
 POOL, ALLOCATION, NODE, JOB, SCHEDULE, TASK, CERTIFICATE, SUBTASK = MACHINES
 
 
+LAST: Final = (states.CertificateState.DELETING,)
+"""States in which a thing may end though others may follow them."""
+
+
 def move_name(machine: Machine, state: Any, event: Any) -> str:
     """A row of a table: its states, and its event where another one leads the same way."""
     moves = machine.table[state]
@@ -96,6 +100,11 @@ def steps(state: State, change: c.Change) -> Iterable[Step]:
             ]
         case c.DropPool(no):
             return [Step(POOL, state.pools[no].state, None)]
+        case c.PutCertificate(certificate):
+            held_one = state.certificates.get(certificate.no)
+            return [Step(CERTIFICATE, _state(held_one), certificate.state)]
+        case c.DropCertificate(no):
+            return [Step(CERTIFICATE, _state(state.certificates.get(no)), None)]
     return ()
 
 
@@ -212,7 +221,8 @@ class Watch:
     def _see_the_ends(self, step: Step) -> None:
         machine = step.machine
         begins = step.before is None and step.following is machine.first
-        ends = step.following is None and not machine.table[step.before]
+        last = not machine.table[step.before] if step.before is not None else False
+        ends = step.following is None and (last or step.before in LAST)
         if not begins and not ends:
             self.wrong.append(f"neither begin nor end: {_shown(step)}")
 

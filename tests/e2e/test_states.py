@@ -35,10 +35,12 @@ from websockets.sync.client import connect
 
 from penstock.config import Config
 from penstock.messages import LINK_PATH, PROTOCOL, Hello, MakeNode, NodeHosted, encode, instructions
+from tests.certificates import body, new_certificate
 from tests.e2e.inside import Inside
 from tests.e2e.moves import (
     ALL_MOVES,
     ALLOCATION,
+    CERTIFICATE,
     JOB,
     NODE,
     POOL,
@@ -48,6 +50,7 @@ from tests.e2e.moves import (
     Watch,
     moves,
 )
+from tests.e2e.signing import Wire
 from tests.e2e.things import (
     add,
     completed,
@@ -72,6 +75,7 @@ class Scenario:
 
 
 SCENARIOS: list[Scenario] = []
+SHA1 = {"thumbprintAlgorithm": "sha1"}
 
 
 def scenario(
@@ -84,6 +88,40 @@ def scenario(
         return run
 
     return note
+
+
+@scenario(
+    moves(
+        CERTIFICATE,
+        "active -> deleting",
+        "deleting -> deletefailed",
+        "deletefailed -> deleting, active",
+    ),
+    hosted=False,
+)
+def a_certificate_is_wanted_gone_while_a_pool_needs_it(world: World) -> None:
+    mine = new_certificate()
+    path = f"/certificates(thumbprintAlgorithm=sha1,thumbprint={mine.thumbprint})"
+    with Wire.to(world.service.ready) as wire:
+
+        def ask(method: str, path: str, sent: object, status: int) -> None:
+            answer = wire.send(method, path, sent, query={"api-version": "2024-07-01.20.0"})
+            assert answer.status_code == status, answer.text
+
+        ask("POST", "/certificates", body(mine.der, mine.thumbprint), 201)
+        refers = {"certificateReferences": [{"thumbprint": mine.thumbprint} | SHA1]}
+        ask("PATCH", f"/pools/{world.pool(0)}", refers, 200)
+        for method, action, status in (
+            ("DELETE", "", 202),
+            ("DELETE", "", 202),
+            ("POST", "/canceldelete", 204),
+            ("DELETE", "", 202),
+        ):
+            ask(method, path + action, None, status)
+        for pool in world.client.list_pools():
+            world.client.begin_delete_pool(pool.id, polling_interval=1)
+        eventually(lambda: not list(world.client.list_pools()), WITHIN_S, "the end of the pool")
+        ask("DELETE", path, None, 202)
 
 
 # --- pools and nodes -----------------------------------------------------------------------------

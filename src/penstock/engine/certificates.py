@@ -65,6 +65,7 @@ def delete_certificate(turn: Turn, account: str, id_: str) -> None:
     What has failed stays so until the user deletes it once more, or keeps it.
     """
     certificate = _moved(turn, _found(turn, account, id_), CertificateEvent.DELETED)
+    turn.put(c.PutCertificate(certificate))
     pools = [pool.id for pool in _pools_with(turn, certificate)]
     if not pools:
         turn.put(c.DropCertificate(certificate.no))

@@ -16,6 +16,10 @@ class Certificates:
         """Find a certificate; the id in any case."""
         return self._all.get(self._nos.get((account, key_of(certificate_id)), 0))
 
+    def get(self, no: int) -> CertificateRecord | None:
+        """Find a certificate by its number."""
+        return self._all.get(no)
+
     def newest(self) -> CertificateRecord | None:
         """The certificate that was added last, of any account."""
         return self._all.get(max(self._all, default=0))
