@@ -28,6 +28,7 @@ from penstock.wire.shown import (
     without_secrets,
 )
 from penstock.wire.stats import wants_stats, with_totals
+from penstock.wire.unshown import with_secrets
 
 
 async def add_job(request: Request) -> Answer:
@@ -69,7 +70,7 @@ async def get_job(request: Request) -> Answer:
 async def patch_job(request: Request) -> Answer:
     """PATCH /jobs/{job}"""
     when = conditions(request)
-    patch = job_patch_from_wire(await request.json_body())
+    patch = job_patch_from_wire(await _sent_back(request))
     job = await request.service.patch_job(request.account, request.ids[0], patch, when)
     return done(request, 200, job.modified_us)
 
@@ -77,9 +78,16 @@ async def patch_job(request: Request) -> Answer:
 async def replace_job(request: Request) -> Answer:
     """PUT /jobs/{job}"""
     when = conditions(request)
-    new = job_update_from_wire(await request.json_body())
+    new = job_update_from_wire(await _sent_back(request))
     job = await request.service.replace_job(request.account, request.ids[0], new, when)
     return done(request, 200, job.modified_us)
+
+
+async def _sent_back(request: Request) -> bytes:
+    """The body, which may be what the client was shown before."""
+    document = await request.json_body()
+    job = await request.service.store.job(request.account, request.ids[0])
+    return with_secrets(document, job.spec if job else None)
 
 
 async def delete_job(request: Request) -> Answer:

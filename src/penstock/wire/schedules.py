@@ -25,6 +25,7 @@ from penstock.wire.shown import (
     without_secrets,
 )
 from penstock.wire.stats import wants_stats, with_totals
+from penstock.wire.unshown import with_secrets
 
 
 async def add_schedule(request: Request) -> Answer:
@@ -74,7 +75,7 @@ async def schedule_exists(request: Request) -> Answer:
 async def patch_schedule(request: Request) -> Answer:
     """PATCH /jobschedules/{schedule}"""
     when = conditions(request)
-    patch = schedule_patch_from_wire(await request.json_body())
+    patch = schedule_patch_from_wire(await _sent_back(request))
     schedule = await request.service.patch_schedule(request.account, request.ids[0], patch, when)
     return done(request, 200, schedule.modified_us)
 
@@ -82,9 +83,16 @@ async def patch_schedule(request: Request) -> Answer:
 async def replace_schedule(request: Request) -> Answer:
     """PUT /jobschedules/{schedule}"""
     when = conditions(request)
-    new = schedule_update_from_wire(await request.json_body())
+    new = schedule_update_from_wire(await _sent_back(request))
     schedule = await request.service.replace_schedule(request.account, request.ids[0], new, when)
     return done(request, 200, schedule.modified_us)
+
+
+async def _sent_back(request: Request) -> bytes:
+    """The body, which may be what the client was shown before."""
+    document = await request.json_body()
+    schedule = await request.service.store.schedule(request.account, request.ids[0])
+    return with_secrets(document, schedule.spec if schedule else None)
 
 
 async def delete_schedule(request: Request) -> Answer:
