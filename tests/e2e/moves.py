@@ -221,8 +221,7 @@ class Watch:
     def _see_the_ends(self, step: Step) -> None:
         machine = step.machine
         begins = step.before is None and step.following is machine.first
-        last = not machine.table[step.before] if step.before is not None else False
-        ends = step.following is None and (last or step.before in LAST)
+        ends = step.following is None and (step.before in LAST or not machine.table[step.before])
         if not begins and not ends:
             self.wrong.append(f"neither begin nor end: {_shown(step)}")
 
