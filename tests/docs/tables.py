@@ -17,14 +17,16 @@ ROOT = Path(__file__).parents[2]
 
 
 def supported() -> str:
-    """Operations by area: those that work, and those that are answered with 501."""
+    """Operations by area: those that work, and those that are always refused."""
     works: dict[str, list[str]] = defaultdict(list)
-    missing: dict[str, list[str]] = defaultdict(list)
+    refused: dict[str, list[str]] = defaultdict(list)
+    always = compatibility.refusals()
     for operation in OPERATIONS:
-        (works if operation.handler else missing)[_area(operation)].append(operation.name)
+        never = operation.handler is None or operation.name in always
+        (refused if never else works)[_area(operation)].append(operation.name)
     areas = list(dict.fromkeys(_area(operation) for operation in OPERATIONS))
-    rows = [f"| {area} | {_cell(works[area])} | {_cell(missing[area])} |" for area in areas]
-    return "\n".join(["| | works | answers 501 so far |", "| --- | --- | --- |", *rows])
+    rows = [f"| {area} | {_cell(works[area])} | {_cell(refused[area])} |" for area in areas]
+    return "\n".join(["| | works | is refused so far |", "| --- | --- | --- |", *rows])
 
 
 def refused_parts() -> str:

@@ -384,7 +384,10 @@ OPERATIONS: dict[str, Case] = {
         {"containerUrl": "https://host/logs?sig=x", "startTime": "2024-01-01T00:00:00Z"},
     ),
     "node-extensions": Case("GET", f"{NODE}/extensions"),
-    "node-extension": Case("GET", f"{NODE}/extensions/none"),
+    "node-extension": Case(
+        "GET", "/pools/Rich/nodes/node-0-d/extensions/Watch", after=(("POST", "/pools", RICH),)
+    ),
+    "node-extension-none": Case("GET", f"{NODE}/extensions/none"),
     "node-user-add": Case("POST", f"{NODE}/users", USER),
     "node-user-put": Case(
         "PUT",
