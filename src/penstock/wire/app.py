@@ -42,6 +42,9 @@ SLOWEST_READER_S: Final = 10.0
 SLOWEST_DOWNLOAD_S: Final = 60.0
 """So is one who takes nothing of a file for so long."""
 
+_HTTPS_ONLY: Final = "max-age=31536000"
+"""For browsers. A host that is called localhost does not say it, as other programs may be there."""
+
 _PROBES: Final = {"/alive", "/ready"}
 
 
@@ -201,6 +204,8 @@ async def _send(request: Request, answer: Answer, send: Send) -> None:
         "Server": "Penstock",
         **answer.headers,
     }
+    if request.scheme == "https" and not request.origin.startswith("https://localhost"):
+        headers["Strict-Transport-Security"] = _HTTPS_ONLY
     if request.crowded:
         headers["Connection"] = "close"
     if request.headers.get("return-client-request-id", "").lower() == "true":

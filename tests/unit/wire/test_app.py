@@ -167,6 +167,13 @@ def test_headers_of_every_answer(edge: Edge) -> None:
     assert f"RequestId:{bad.headers['request-id']}\nTime:2024" in bad.json()["message"]["value"]
 
 
+def test_browsers_are_told_to_stay_with_https(edge: Edge) -> None:
+    for host, told_so in (("batch.test:10643", True), ("localhost:10643", False)):
+        for path in ("/pools", "/nothing"):
+            answer = edge.ask("GET", path, headers={"host": host}, scheme="https")
+            assert ("strict-transport-security" in answer.headers) is told_so
+
+
 def test_the_client_request_id_comes_back_when_asked_for(edge: Edge) -> None:
     asked = {"client-request-id": "abc", "return-client-request-id": "True"}
 
