@@ -7,7 +7,7 @@ from pathlib import Path
 
 from penstock.wire.operations import OPERATIONS
 from penstock.wire.routing import Operation
-from penstock.wire.unsupported import UNSUPPORTED
+from penstock.wire.specs.unsupported import UNSUPPORTED
 from tests.docs import compatibility
 from tests.docs.diagrams import states
 from tests.sim.invariants import HOLDS, Invariant

@@ -25,8 +25,8 @@ from penstock.domain.specs.node import (
 from penstock.domain.specs.pool import NodeRemoval, PoolPatch, PoolReplacement, PoolSpec, Resize
 from penstock.domain.specs.schedule import JobSchedulePatch, JobScheduleSpec
 from penstock.domain.specs.task import TaskSpec
-from penstock.wire.job_specs import DisableBody, TerminateBody
-from penstock.wire.task_specs import ConstraintsBody
+from penstock.wire.specs.jobs import DisableBody, TerminateBody
+from penstock.wire.specs.tasks import ConstraintsBody
 
 KINDS: Final[dict[str, type[Spec]]] = {
     "Create pool": PoolSpec,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from penstock.domain.instants import http_date
 from penstock.domain.refusals import AuthenticationFailed, Refusal
-from penstock.wire.shared_keys import SharedKeys, signed_texts
+from penstock.wire.access.shared_keys import SharedKeys, signed_texts
 from tests.wire.edge import ACCOUNT, KEY, sign, text_to_sign
 
 NOW_US = 1_704_110_400_000_000

@@ -206,7 +206,7 @@ def test_names_of_old_are_translated_somewhere() -> None:
     )
 
 
-FREE = re.compile(r"extensions\.(settings|protectedSettings)\.|resourceTags\.")
+FREE = re.compile(r"(extensions|vmExtension)\.(settings|protectedSettings)\.|resourceTags\.")
 """Objects with names of the user's own."""
 
 

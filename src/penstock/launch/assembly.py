@@ -20,10 +20,10 @@ from penstock.launch.plan import Plan
 from penstock.launch.restored import take_over_copy
 from penstock.launch.server import serve
 from penstock.store.sqlite import SqliteStore
+from penstock.wire.access.shared_keys import SharedKeys
 from penstock.wire.app import make_app
 from penstock.wire.link import link_routes
 from penstock.wire.settings import WireSettings
-from penstock.wire.shared_keys import SharedKeys
 
 log = logging.getLogger("penstock.server")
 

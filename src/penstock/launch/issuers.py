@@ -27,7 +27,7 @@ def issuers_of(
 
 
 def _issuer(one: TokenIssuer, known: set[str]) -> Issuer:
-    from penstock.wire.key_sets import KeySet
+    from penstock.wire.access.key_sets import KeySet
 
     for account in one.accounts:
         if account.lower() not in known:

@@ -21,8 +21,8 @@ from starlette.routing import BaseRoute, Match
 from penstock.domain.refusals import InvalidUri, Refusal, ServerBusy
 from penstock.domain.unreadable import Unreadable
 from penstock.engine.service import Service
+from penstock.wire.access.auth import Caller, Door
 from penstock.wire.answers import JSON_TYPE, Answer, Stream, encoded, refused
-from penstock.wire.auth import Caller, Door
 from penstock.wire.operations import OPERATIONS
 from penstock.wire.request import ClientGone, Message, Receive, Request, segments
 from penstock.wire.room import Room

@@ -7,12 +7,12 @@ from penstock.domain.records import PoolRecord
 from penstock.domain.refusals import OperationNotValidOnPool, PoolBeingDeleted, PoolBeingResized
 from penstock.domain.states import AllocationState, PoolState
 from penstock.wire.answers import Answer, done
-from penstock.wire.bodies import missing
 from penstock.wire.conditional import conditions
 from penstock.wire.pools import pool_of
 from penstock.wire.request import Request
-from penstock.wire.scaling_specs import FORMULA, auto_scaling_from_wire, formula_from_wire
-from penstock.wire.unsupported import refuse_unsupported
+from penstock.wire.specs.bodies import missing
+from penstock.wire.specs.scaling import FORMULA, auto_scaling_from_wire, formula_from_wire
+from penstock.wire.specs.unsupported import refuse_unsupported
 
 
 async def enable_auto_scale(request: Request) -> Answer:

@@ -10,10 +10,10 @@ from penstock.domain.instants import instant_text
 from penstock.domain.records import CertificateRecord, Failure, certificate_id
 from penstock.domain.refusals import CertificateNotFound, ResourceNotFound
 from penstock.wire.answers import Answer, Document, created, done, listed, one, without_none
-from penstock.wire.certificate_specs import certificate_from_wire
 from penstock.wire.paging import cut, query_of
 from penstock.wire.request import Request
 from penstock.wire.shown import pairs, time_or_none
+from penstock.wire.specs.certificates import certificate_from_wire
 
 _KEY: Final = re.compile(r"\((?P<first>[^,=()]+=[^,=()]+),(?P<second>[^,=()]+=[^,=()]+)\)")
 _NAMES: Final = ("thumbprintalgorithm", "thumbprint")

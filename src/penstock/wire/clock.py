@@ -11,8 +11,8 @@ from penstock.domain.instants import Duration, instant_text
 from penstock.domain.refusals import ClockIsFixed
 from penstock.domain.specs.common import Spec
 from penstock.wire.answers import JSON_TYPE, Answer, encoded
-from penstock.wire.bodies import body_of, missing, wrong
 from penstock.wire.request import Request
+from penstock.wire.specs.bodies import body_of, missing, wrong
 
 MOST_DAYS: Final = 3650
 _MOST_US: Final = MOST_DAYS * 86_400 * 1_000_000

@@ -9,13 +9,6 @@ from penstock.domain.records import Counts, JobNodeRecord, JobRecord, SpecialRun
 from penstock.domain.refusals import JobNotFound, JobPreparationTaskNotSpecified
 from penstock.wire.answers import Answer, Document, created, done, listed, one, without_none
 from penstock.wire.conditional import conditions
-from penstock.wire.job_specs import (
-    disable_from_wire,
-    job_from_wire,
-    job_patch_from_wire,
-    job_update_from_wire,
-    terminate_reason_from_wire,
-)
 from penstock.wire.paging import cut, query_of
 from penstock.wire.request import Request
 from penstock.wire.shown import (
@@ -26,6 +19,13 @@ from penstock.wire.shown import (
     task_directory,
     time_or_none,
     without_secrets,
+)
+from penstock.wire.specs.jobs import (
+    disable_from_wire,
+    job_from_wire,
+    job_patch_from_wire,
+    job_update_from_wire,
+    terminate_reason_from_wire,
 )
 from penstock.wire.stats import wants_stats, with_totals
 from penstock.wire.unshown import with_secrets

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from penstock.wire.answers import Answer, one
-from penstock.wire.node_specs import check_log_upload
 from penstock.wire.nodes import node_of
 from penstock.wire.request import Request
+from penstock.wire.specs.nodes import check_log_upload
 
 
 async def upload_logs(request: Request) -> Answer:

@@ -7,15 +7,15 @@ from urllib.parse import quote
 from penstock.domain.refusals import OperationNotValidOnNode
 from penstock.domain.specs.node import NodeLogin
 from penstock.wire.answers import Answer, created, done
-from penstock.wire.node_specs import (
-    check_login,
-    node_user_from_wire,
-    node_user_update_from_wire,
-)
 from penstock.wire.nodes import node_of
 from penstock.wire.pools import pool_of
 from penstock.wire.request import Request
 from penstock.wire.shown import node_path
+from penstock.wire.specs.nodes import (
+    check_login,
+    node_user_from_wire,
+    node_user_update_from_wire,
+)
 
 
 async def add_user(request: Request) -> Answer:

@@ -17,12 +17,6 @@ from penstock.domain.records import (
 )
 from penstock.domain.refusals import NodeNotFound
 from penstock.wire.answers import Answer, Document, done, listed, one, without_none
-from penstock.wire.node_specs import (
-    deallocate_from_wire,
-    disable_scheduling_from_wire,
-    reboot_from_wire,
-    reimage_from_wire,
-)
 from penstock.wire.paging import cut, query_of
 from penstock.wire.pools import pool_of
 from penstock.wire.request import Request
@@ -34,6 +28,12 @@ from penstock.wire.shown import (
     task_path,
     time_or_none,
     without_secrets,
+)
+from penstock.wire.specs.nodes import (
+    deallocate_from_wire,
+    disable_scheduling_from_wire,
+    reboot_from_wire,
+    reimage_from_wire,
 )
 
 

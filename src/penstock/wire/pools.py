@@ -11,10 +11,12 @@ from penstock.domain.sizes import size_of
 from penstock.domain.specs.pool import PoolPatch
 from penstock.domain.states import AllocationState
 from penstock.wire.answers import Answer, Document, created, done, listed, one, without_none
-from penstock.wire.bodies import wrong
 from penstock.wire.conditional import conditions
 from penstock.wire.paging import cut, query_of
-from penstock.wire.pool_specs import (
+from penstock.wire.request import Request
+from penstock.wire.shown import pairs, pool_path, shown_spec, without_secrets
+from penstock.wire.specs.bodies import wrong
+from penstock.wire.specs.pools import (
     check_slots,
     pool_from_wire,
     pool_patch_from_wire,
@@ -22,8 +24,6 @@ from penstock.wire.pool_specs import (
     removal_from_wire,
     resize_from_wire,
 )
-from penstock.wire.request import Request
-from penstock.wire.shown import pairs, pool_path, shown_spec, without_secrets
 from penstock.wire.stats import wants_stats, with_meters
 
 

@@ -12,17 +12,17 @@ from penstock.wire.conditional import conditions
 from penstock.wire.jobs import shown_job
 from penstock.wire.paging import cut, query_of
 from penstock.wire.request import Request
-from penstock.wire.schedule_specs import (
-    schedule_from_wire,
-    schedule_patch_from_wire,
-    schedule_update_from_wire,
-)
 from penstock.wire.shown import (
     job_path,
     schedule_path,
     shown_spec,
     time_or_none,
     without_secrets,
+)
+from penstock.wire.specs.schedules import (
+    schedule_from_wire,
+    schedule_patch_from_wire,
+    schedule_update_from_wire,
 )
 from penstock.wire.stats import wants_stats, with_totals
 from penstock.wire.unshown import with_secrets

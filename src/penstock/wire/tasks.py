@@ -40,8 +40,8 @@ from penstock.wire.shown import (
     time_or_none,
     without_secrets,
 )
+from penstock.wire.specs.tasks import constraints_from_wire, task_from_wire, tasks_from_wire
 from penstock.wire.stats import wants_stats, with_usage
-from penstock.wire.task_specs import constraints_from_wire, task_from_wire, tasks_from_wire
 
 SUCCESS = "success"
 CLIENT_ERROR = "clienterror"

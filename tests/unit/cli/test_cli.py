@@ -15,7 +15,7 @@ from penstock.cli.lengths import length
 from penstock.cli.place import Wanted, find
 from penstock.cli.signing import authorization
 from penstock.domain.development import DEVELOPMENT_ENDPOINT, DEVELOPMENT_NAME
-from penstock.wire.shared_keys import SharedKeys
+from penstock.wire.access.shared_keys import SharedKeys
 from tests.wire.edge import ACCOUNT, KEY
 from tests.wire.fakes import NOON_US
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from penstock.domain.records import JobRecord
-from penstock.wire.auth import Caller
+from penstock.wire.access.auth import Caller
 from tests.wire.edge import ACCOUNT, Edge
 
 TOKEN = "penstock-task.1.2.3.abc"

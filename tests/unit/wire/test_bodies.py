@@ -17,7 +17,7 @@ from penstock.domain.specs.job import JobPatch
 from penstock.domain.specs.machine import Extension
 from penstock.domain.specs.pool import PoolPatch
 from penstock.domain.specs.task import TaskSpec
-from penstock.wire.bodies import LONGEST_SHOWN, body_of, items_of, storable, wrong
+from penstock.wire.specs.bodies import LONGEST_SHOWN, body_of, items_of, storable, wrong
 
 
 @pytest.mark.parametrize(

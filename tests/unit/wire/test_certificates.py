@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from penstock.domain.refusals import InvalidPropertyValue, MissingRequiredProperty
 from penstock.domain.specs.certificate import NewCertificate
-from penstock.wire import pfx
-from penstock.wire.certificate_specs import LARGEST_BYTES, certificate_from_wire
+from penstock.wire.specs import pfx
+from penstock.wire.specs.certificates import LARGEST_BYTES, certificate_from_wire
 from tests.certificates import body, new_certificate, thumbprint
 
 MINE = new_certificate()

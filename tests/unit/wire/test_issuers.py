@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from penstock.domain.instants import SECOND_US
-from penstock.wire.key_sets import KeySet
+from penstock.wire.access.key_sets import KeySet
 from penstock.wire.settings import Issuer
 from tests.wire.edge import ACCOUNT, Edge
 from tests.wire.fakes import NOON_US

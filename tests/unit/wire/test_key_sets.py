@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from penstock.domain.refusals import ServerBusy
-from penstock.wire import key_sets
-from penstock.wire.key_sets import KEEP_S, TRUST_S, KeySet, keys_of
+from penstock.wire.access import key_sets
+from penstock.wire.access.key_sets import KEEP_S, TRUST_S, KeySet, keys_of
 from tests.wire.issuer import TokenIssuer, jwk, new_key
 
 PAUSE_S = 10.0

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from penstock.domain import changes as c
 from penstock.domain.refusals import InvalidPropertyValue, MissingRequiredProperty, Refusal
 from penstock.domain.specs.node import NodeLogin
-from penstock.wire.node_specs import (
+from penstock.wire.specs.nodes import (
     check_log_upload,
     node_user_from_wire,
     node_user_update_from_wire,

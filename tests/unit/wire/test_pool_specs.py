@@ -16,14 +16,14 @@ from penstock.domain.refusals import (
     Refusal,
 )
 from penstock.domain.specs.common import encode_spec
-from penstock.wire.pool_specs import (
+from penstock.wire.specs.pools import (
     pool_from_wire,
     pool_patch_from_wire,
     pool_properties_from_wire,
     removal_from_wire,
     resize_from_wire,
 )
-from penstock.wire.scaling_specs import auto_scaling_from_wire, formula_from_wire
+from penstock.wire.specs.scaling import auto_scaling_from_wire, formula_from_wire
 
 Reader = Callable[[bytes], Any]
 

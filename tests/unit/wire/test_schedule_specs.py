@@ -8,13 +8,13 @@ import pytest
 
 from penstock.agent.layout import task_directory as directory_on_node
 from penstock.domain.refusals import InvalidApplicationPackageReferences, MissingRequiredProperty
-from penstock.wire.job_specs import job_from_wire, job_patch_from_wire, job_update_from_wire
-from penstock.wire.schedule_specs import (
+from penstock.wire.shown import task_directory
+from penstock.wire.specs.jobs import job_from_wire, job_patch_from_wire, job_update_from_wire
+from penstock.wire.specs.schedules import (
     schedule_from_wire,
     schedule_patch_from_wire,
     schedule_update_from_wire,
 )
-from penstock.wire.shown import task_directory
 from tests.unit.wire.test_specs import INFINITE, JOB, MACHINE, put, read, refused
 
 TEMPLATE = {"vmSize": "Standard_D2s_v3", "virtualMachineConfiguration": MACHINE}

@@ -15,7 +15,7 @@ from penstock.domain.refusals import (
     InvalidUri,
     Refusal,
 )
-from penstock.wire.shared_keys import MOST_TEXTS, SharedKeys, signed_texts
+from penstock.wire.access.shared_keys import MOST_TEXTS, SharedKeys, signed_texts
 from tests.wire.edge import ACCOUNT, KEY, SECOND_KEY, sign, text_to_sign
 
 NOW_US = 1_704_110_400_000_000

@@ -20,21 +20,21 @@ from penstock.domain.refusals import (
 )
 from penstock.domain.specs.common import encode_spec
 from penstock.domain.specs.task import TaskSpec
-from penstock.wire.job_specs import (
+from penstock.wire.specs.jobs import (
     disable_from_wire,
     job_from_wire,
     job_patch_from_wire,
     job_update_from_wire,
     terminate_reason_from_wire,
 )
-from penstock.wire.pool_specs import (
+from penstock.wire.specs.pools import (
     pool_from_wire,
     pool_patch_from_wire,
     pool_properties_from_wire,
     removal_from_wire,
     resize_from_wire,
 )
-from penstock.wire.task_specs import constraints_from_wire, task_from_wire, tasks_from_wire
+from penstock.wire.specs.tasks import constraints_from_wire, task_from_wire, tasks_from_wire
 
 IMAGE = {"publisher": "canonical", "offer": "ubuntu", "sku": "22_04"}
 MACHINE = {"imageReference": IMAGE, "nodeAgentSKUId": "batch.node.ubuntu 22.04"}

@@ -15,8 +15,8 @@ from penstock.domain.specs.machine import (
     ManagedDisk,
     OSDisk,
 )
-from penstock.wire.bodies import wrong
-from penstock.wire.checks import (
+from penstock.wire.specs.bodies import wrong
+from penstock.wire.specs.checks import (
     LARGEST_INT,
     canonical,
     check_identity,

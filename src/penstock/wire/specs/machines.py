@@ -25,10 +25,17 @@ from penstock.domain.specs.machine import (
     VirtualMachineConfiguration,
     WindowsConfiguration,
 )
-from penstock.wire.bodies import missing, wrong
-from penstock.wire.checks import canonical, check_duration, check_range, check_text, each, required
-from penstock.wire.containers import registry
-from penstock.wire.disk_specs import data_disks, disk_encryption, os_disk
+from penstock.wire.specs.bodies import missing, wrong
+from penstock.wire.specs.checks import (
+    canonical,
+    check_duration,
+    check_range,
+    check_text,
+    each,
+    required,
+)
+from penstock.wire.specs.containers import registry
+from penstock.wire.specs.disks import data_disks, disk_encryption, os_disk
 
 LICENSES: Final = ("Windows_Server", "Windows_Client")
 CONTAINER_TYPES: Final = ("dockerCompatible", "criCompatible")

@@ -21,8 +21,8 @@ from penstock.domain.specs.pool import (
     SchedulingPolicy,
     StartTask,
 )
-from penstock.wire.bodies import body_of, missing, storable, wrong
-from penstock.wire.checks import (
+from penstock.wire.specs.bodies import body_of, missing, storable, wrong
+from penstock.wire.specs.checks import (
     LARGEST_INT,
     canonical,
     check_display_name,
@@ -38,12 +38,12 @@ from penstock.wire.checks import (
     required,
     resource_file,
 )
-from penstock.wire.containers import check_command_of, container
-from penstock.wire.machine_specs import cloud_service, machine, upgrades
-from penstock.wire.mount_specs import mounts
-from penstock.wire.network_specs import network
-from penstock.wire.scaling_specs import check_scaling
-from penstock.wire.user_specs import user_accounts
+from penstock.wire.specs.containers import check_command_of, container
+from penstock.wire.specs.machines import cloud_service, machine, upgrades
+from penstock.wire.specs.mounts import mounts
+from penstock.wire.specs.networks import network
+from penstock.wire.specs.scaling import check_scaling
+from penstock.wire.specs.users import user_accounts
 
 PoolT = TypeVar("PoolT", bound=PoolTemplate)
 

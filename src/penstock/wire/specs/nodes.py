@@ -18,8 +18,8 @@ from penstock.domain.specs.node import (
     RebootBody,
     ReimageBody,
 )
-from penstock.wire.bodies import body_of, missing, wrong
-from penstock.wire.checks import canonical
+from penstock.wire.specs.bodies import body_of, missing, wrong
+from penstock.wire.specs.checks import canonical
 
 OPTIONS: Final = tuple(Removal)
 SCHEDULING_OPTIONS: Final = (Removal.REQUEUE, Removal.TERMINATE, Removal.TASK_COMPLETION)

@@ -18,8 +18,8 @@ from penstock.domain.specs.job import (
     JobTemplate,
     PoolInfo,
 )
-from penstock.wire.bodies import below, body_of, missing, storable, wrong
-from penstock.wire.checks import (
+from penstock.wire.specs.bodies import below, body_of, missing, storable, wrong
+from penstock.wire.specs.checks import (
     LARGEST_INT,
     canonical,
     check_display_name,
@@ -30,8 +30,8 @@ from penstock.wire.checks import (
     metadata,
     required,
 )
-from penstock.wire.pool_specs import filled_pool
-from penstock.wire.special_specs import special_tasks
+from penstock.wire.specs.pools import filled_pool
+from penstock.wire.specs.special import special_tasks
 
 JobT = TypeVar("JobT", bound=JobTemplate)
 

@@ -29,7 +29,7 @@ from penstock.domain.specs.common import (
     ResourceFile,
     UserIdentity,
 )
-from penstock.wire.bodies import missing, wrong
+from penstock.wire.specs.bodies import missing, wrong
 
 ItemT = TypeVar("ItemT")
 

@@ -12,8 +12,8 @@ from penstock.domain.sizes import MOST_SLOTS
 from penstock.domain.specs.common import Spec, TaskConstraints
 from penstock.domain.specs.job import JobTemplate
 from penstock.domain.specs.special import JobManagerTask, JobPreparationTask, JobReleaseTask
-from penstock.wire.bodies import missing, wrong
-from penstock.wire.checks import (
+from penstock.wire.specs.bodies import missing, wrong
+from penstock.wire.specs.checks import (
     check_display_name,
     check_duration,
     check_id,
@@ -26,8 +26,8 @@ from penstock.wire.checks import (
     resource_file,
     token_settings,
 )
-from penstock.wire.containers import check_command_of, container
-from penstock.wire.task_specs import LEAST_TIME, RETENTION, ZERO, task_constraints
+from penstock.wire.specs.containers import check_command_of, container
+from penstock.wire.specs.tasks import LEAST_TIME, RETENTION, ZERO, task_constraints
 
 SpecT = TypeVar("SpecT", bound=Spec)
 

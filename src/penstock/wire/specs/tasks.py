@@ -25,8 +25,8 @@ from penstock.domain.specs.task import (
     MultiInstanceSettings,
     TaskSpec,
 )
-from penstock.wire.bodies import body_of, items_of, wrong
-from penstock.wire.checks import (
+from penstock.wire.specs.bodies import body_of, items_of, wrong
+from penstock.wire.specs.checks import (
     LARGEST_INT,
     POOL_NONADMIN,
     canonical,
@@ -43,7 +43,7 @@ from penstock.wire.checks import (
     resource_file,
     token_settings,
 )
-from penstock.wire.containers import check_command_of, container
+from penstock.wire.specs.containers import check_command_of, container
 
 MOST_IN_COLLECTION: Final = 100
 MOST_INSTANCES: Final = 10_000

@@ -20,8 +20,8 @@ from penstock.domain.specs.network import (
     PublicAddresses,
     SecurityRule,
 )
-from penstock.wire.bodies import missing, wrong
-from penstock.wire.checks import canonical, check_range, each, required
+from penstock.wire.specs.bodies import missing, wrong
+from penstock.wire.specs.checks import canonical, check_range, each, required
 
 PROTOCOLS: Final = ("tcp", "udp")
 ACCESSES: Final = ("allow", "deny")

@@ -10,8 +10,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from penstock.domain.specs.common import BindMount, ContainerRegistry, ContainerSettings
-from penstock.wire.bodies import wrong
-from penstock.wire.checks import canonical, check_command, check_identity, check_text, each
+from penstock.wire.specs.bodies import wrong
+from penstock.wire.specs.checks import canonical, check_command, check_identity, check_text, each
 
 WORKING_DIRECTORIES: Final = ("taskWorkingDirectory", "containerImageDefault")
 SOURCES: Final = ("Shared", "Startup", "VfsMounts", "Task", "JobPrep", "Applications")

@@ -15,8 +15,8 @@ from penstock.domain.specs.mounts import (
     MountConfiguration,
     NfsMount,
 )
-from penstock.wire.bodies import missing, wrong
-from penstock.wire.checks import check_file_path, check_identity, check_text
+from penstock.wire.specs.bodies import missing, wrong
+from penstock.wire.specs.checks import check_file_path, check_identity, check_text
 
 MOST_MOUNTS: Final = 10
 _URL: Final = re.compile(r"https?://[^/\s]+\S*", re.IGNORECASE)

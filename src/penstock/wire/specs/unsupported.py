@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from penstock.domain.specs.common import Spec
-from penstock.wire.bodies import wrong
+from penstock.wire.specs.bodies import wrong
 
 
 class Part(NamedTuple):

@@ -21,12 +21,12 @@ from penstock.domain.refusals import (
 )
 from penstock.domain.task_tokens import is_task_token
 from penstock.engine.service import Service
+from penstock.wire.access.shared_keys import SharedKeys
 from penstock.wire.request import Request, segments
 from penstock.wire.settings import WireSettings
-from penstock.wire.shared_keys import SharedKeys
 
 if TYPE_CHECKING:
-    from penstock.wire.issuers import Issuers
+    from penstock.wire.access.issuers import Issuers
 
 READING: Final = frozenset({"GET", "HEAD"})
 """Every other verb is taken to write."""
@@ -120,7 +120,7 @@ def _issuers(settings: WireSettings) -> Issuers | None:
     """Those of the settings. What reads tokens takes a while to load, and most need it not."""
     if not settings.issuers:
         return None
-    from penstock.wire.issuers import Issuers
+    from penstock.wire.access.issuers import Issuers
 
     return Issuers(settings.issuers)
 

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from penstock.domain.instants import Duration, instant, instant_text
 from penstock.domain.specs.job import JobTemplate
 from penstock.domain.specs.schedule import JobSchedulePatch, JobScheduleSpec, Schedule
-from penstock.wire.bodies import below, body_of, missing, storable, wrong
-from penstock.wire.checks import check_display_name, check_duration, check_id, metadata
-from penstock.wire.job_specs import filled_job
+from penstock.wire.specs.bodies import below, body_of, missing, storable, wrong
+from penstock.wire.specs.checks import check_display_name, check_duration, check_id, metadata
+from penstock.wire.specs.jobs import filled_job
 
 LEAST: Final = Duration.of_seconds(60)
 """The shortest interval and the shortest window."""

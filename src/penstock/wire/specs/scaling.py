@@ -7,8 +7,8 @@ from typing import Final
 from penstock.domain.instants import Duration
 from penstock.domain.refusals import AutoScalingFormulaTooLong, InvalidAutoScalingSettings
 from penstock.domain.specs.pool import AutoScaling, Evaluation, PoolTemplate
-from penstock.wire.bodies import body_of, missing, wrong
-from penstock.wire.unsupported import refuse_unsupported
+from penstock.wire.specs.bodies import body_of, missing, wrong
+from penstock.wire.specs.unsupported import refuse_unsupported
 
 FORMULA: Final = "autoScaleFormula"
 LONGEST_FORMULA: Final = 8192

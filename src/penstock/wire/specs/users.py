@@ -7,8 +7,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from penstock.domain.specs.accounts import LinuxUser, UserAccount, WindowsUser
-from penstock.wire.bodies import missing, wrong
-from penstock.wire.checks import LARGEST_INT, LEVELS, canonical, check_range, check_text, each
+from penstock.wire.specs.bodies import missing, wrong
+from penstock.wire.specs.checks import LARGEST_INT, LEVELS, canonical, check_range, check_text, each
 
 LONGEST_NAME: Final = 20
 LOGIN_MODES: Final = ("batch", "interactive")

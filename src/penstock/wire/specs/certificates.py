@@ -17,9 +17,9 @@ from penstock.domain.specs.certificate import (
     CertificateSpec,
     NewCertificate,
 )
-from penstock.wire import pfx
-from penstock.wire.bodies import body_of, missing, wrong
-from penstock.wire.checks import canonical, required
+from penstock.wire.specs import pfx
+from penstock.wire.specs.bodies import body_of, missing, wrong
+from penstock.wire.specs.checks import canonical, required
 
 LARGEST_BYTES: Final = 10 * 1024
 ALGORITHMS: Final = ("sha1",)
