@@ -6,6 +6,7 @@ the one under way, with what was used so far.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Final, NamedTuple
@@ -22,6 +23,7 @@ from penstock.wire.paging import start_of as token_of
 from penstock.wire.request import Request
 
 _HOUR_S: Final = 3600.0
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 class _Place(NamedTuple):
@@ -97,7 +99,7 @@ def _place(request: Request) -> _Place:
         return _Place()
     key, _, rest = token.partition("/")
     pool_no, _, end_us = rest.partition("/")
-    if not (pool_no.isdecimal() and end_us.isdecimal() and len(rest) < 40):
+    if not (_NUMBER.fullmatch(pool_no) and _NUMBER.fullmatch(end_us)):
         raise InvalidQueryParameterValue(
             QueryParameterName="$skiptoken",
             QueryParameterValue=request.query["$skiptoken"][:256],

@@ -244,6 +244,7 @@ def test_pools_are_chosen_by_id(used: Edge) -> None:
         "starttime=9999-13-01T00:00:00Z",
         "$skiptoken=bm8",
         "$skiptoken=YS8xL3g",
+        "$skiptoken=YS85OTk5OTk5OTk5OTk5OTk5OTk5OTk5LzE",
         "maxresults=x",
         "$filter=vmSize%20eq%20'a'",
     ],
