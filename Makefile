@@ -21,7 +21,8 @@ test: $(VENV)/develop.stamp azurite _iproute2 ## pass all tests, JOBS=n files at
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 test-clients: $(VENV)/develop.stamp azurite ## let real clients try it; installs them once; ARGS=...
-	@$(BIN)/python -m pytest $(if $(filter tests/%,$(ARGS)),,tests/clients) $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile \
+		$(if $(filter tests/%,$(ARGS)),,tests/clients) $(ARGS)
 
 check: $(VENV)/develop.stamp ## format, lint and types
 	@$(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
@@ -40,7 +41,7 @@ def installed(pytestconfig: pytest.Config) -> Callable[[Client], Install]:
 
     def say(text: str) -> None:
         with capture.global_and_fixture_disabled() if capture else nullcontext():
-            print(f"\n{text}", flush=True)
+            print(f"\n{text}", file=sys.stderr, flush=True)
 
     def give(client: Client) -> Install:
         try:

@@ -18,8 +18,6 @@ from penstock.wire.versions.releases import covers
 from tests.clients.witness import Exchange
 
 DIRECTORY: Final = Path(__file__).parent / "results"
-_RECORDING: Final = os.environ.pop("PENSTOCK_RECORD", "") != ""
-"""Taken away here, for a server would refuse it as a setting that it does not know."""
 
 Outcome = Literal["works", "refused", "not in client", "client fails"]
 Entry = Mapping[str, str]
@@ -94,7 +92,7 @@ def _entry(result: Outcome, note: str = "") -> Entry:
 def check(name: str, found: Mapping[str, Any]) -> None:
     """Compare with the stored file, or write it where PENSTOCK_RECORD is set."""
     file = DIRECTORY / f"{name}.json"
-    if _RECORDING:
+    if os.environ.get("PENSTOCK_RECORD"):
         DIRECTORY.mkdir(exist_ok=True)
         file.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
         return

@@ -14,6 +14,12 @@ from tests.clients.walk import walk
 from tests.clients.witness import Witness
 from tests.e2e.harness import Penstock
 
+OLD: Final = "3.8"
+"""The newest Python that releases before 9 were tried with in their time."""
+
+_BESIDE: Final[Mapping[str | None, tuple[str, ...]]] = {OLD: ("setuptools<81",)}
+"""What they took for granted in every Python."""
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
@@ -28,13 +34,10 @@ class Release:
         return Client(
             name="azure-batch",
             version=self.number,
-            packages=(f"azure-batch=={self.number}",),
+            packages=(f"azure-batch=={self.number}", *_BESIDE.get(self.python, ())),
             python=self.python,
         )
 
-
-OLD: Final = "3.8"
-"""The newest Python that releases before 9 were tried with in their time."""
 
 RELEASES: Final = (
     Release("14.2.0", "2024-02-01.19.0"),

@@ -86,9 +86,13 @@ def refused(words: Sequence[str], within_s: float = START_S, **settings: str) ->
 
 
 def environment() -> dict[str, str]:
-    """The environment of a child: this one, with the package under test importable."""
+    """The environment of a child: this one, with the package under test importable.
+
+    Without the switch of the tests, which a server would refuse as a setting that it does not know.
+    """
     paths = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    kept = {name: value for name, value in os.environ.items() if name != "PENSTOCK_RECORD"}
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def processes_naming(text: str) -> list[psutil.Process]:

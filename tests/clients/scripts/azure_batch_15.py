@@ -328,6 +328,9 @@ def jobs(tour: Tour) -> None:
     check("the job is active", tour.ask("get_job", "work").state == "active")
     tasks(tour)
     task_files(tour)
+    used = tour.ask("get_job", "work", expand=["stats"]).job_statistics
+    ended = used and (used.succeeded_tasks_count, used.failed_tasks_count)
+    check("the job says how many ended", ended == (122, 2), used)
     prepared = tour.do("list_job_preparation_and_release_task_status", "work")
     done = [each.job_preparation_task_execution_info.exit_code for each in prepared or ()]
     check("the preparation ran", done and set(done) == {0}, prepared)
@@ -363,7 +366,8 @@ def tasks(tour: Tour) -> None:
     tour.do("create_tasks", "work", many, max_concurrency=2, called="create_tasks: again")
     one, bad = until("one and bad", lambda: finished("one", "bad"))
     check("exit codes", (one.execution_info.exit_code, bad.execution_info.exit_code) == (0, 3))
-    tour.do("get_task", "work", "one", expand=["stats"])
+    used = tour.do("get_task", "work", "one", expand=["stats"]).task_statistics
+    check("it says what it used", used and used.wall_clock_time, used)
     until(
         "all but the long one",
         lambda: tour.ask("get_job_task_counts", "work").task_counts.completed == 123,
@@ -447,7 +451,9 @@ def schedules(tour: Tour) -> None:
 
 
 def end(tour: Tour) -> None:
-    """The pool grows, shrinks, and goes."""
+    """The pool tells what was used of it, grows, shrinks, and goes."""
+    used = tour.ask("get_pool", "main", expand=["stats"]).pool_statistics
+    check("it says what was used", used and used.usage_statistics.dedicated_core_time, used)
     tour.do("begin_resize_pool", "main", models.BatchPoolResizeOptions(target_dedicated_nodes=3))
     all_idle(tour, 3)
     tour.ask("create_job", job("busy"))

@@ -353,6 +353,9 @@ def jobs(tour: Tour) -> None:
     until("enabled", lambda: word(tour.ask("job.get", "work").state) == "active")
     tasks(tour)
     task_files(tour)
+    used = tour.ask("job.get", "work", job_get_options=models.JobGetOptions(expand="stats")).stats
+    ended = used and (used.num_succeeded_tasks, used.num_failed_tasks)
+    check("the job says how many ended", ended == (92, 2), used)
     prepared = tour.do("job.list_preparation_and_release_task_status", "work")
     done = [each.job_preparation_task_execution_info.exit_code for each in prepared or ()]
     check("the preparation ran", done and set(done) == {0}, prepared)
@@ -389,7 +392,9 @@ def tasks(tour: Tour) -> None:
     tour.do("task.add_collection", "work", many, threads=2, called="with threads")
     one, bad = until("one and bad", lambda: finished("one", "bad"))
     check("exit codes", (one.execution_info.exit_code, bad.execution_info.exit_code) == (0, 3))
-    tour.do("task.get", "work", "one", task_get_options=models.TaskGetOptions(expand="stats"))
+    expand = models.TaskGetOptions(expand="stats")
+    used = tour.do("task.get", "work", "one", task_get_options=expand).stats
+    check("it says what it used", used and used.wall_clock_time, used)
     until("the dependent", lambda: finished("m0", "m89"))
     done = models.TaskListOptions(filter="state eq 'completed'", max_results=40)
     until("all", lambda: len(tour.ask("task.list", "work", task_list_options=done)) == 93)
@@ -467,7 +472,10 @@ def schedules(tour: Tour) -> None:
 
 
 def end(tour: Tour) -> None:
-    """The pool grows, shrinks, and goes."""
+    """The pool tells what was used of it, grows, shrinks, and goes."""
+    expand = models.PoolGetOptions(expand="stats")
+    used = tour.ask("pool.get", "main", pool_get_options=expand).stats
+    check("it says what was used", used and used.usage_stats.dedicated_core_time, used)
 
     def steady() -> None:
         until("steady", lambda: word(tour.ask("pool.get", "main").allocation_state) == "steady")
