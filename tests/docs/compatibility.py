@@ -100,8 +100,6 @@ def by_version() -> str:
     def cell(operation: Operation, version: str) -> str:
         if not covers(version, operation.since, operation.until):
             return LACKS
-        if operation.handler is None:
-            return notes.mark("known, and answered with 501 so far")
         return notes.mark(always[operation.name]) if operation.name in always else WORKS
 
     rows = [[each.name, *(cell(each, version) for version in VERSIONS)] for each in protocol()]

@@ -22,8 +22,7 @@ def supported() -> str:
     refused: dict[str, list[str]] = defaultdict(list)
     always = compatibility.refusals()
     for operation in OPERATIONS:
-        never = operation.handler is None or operation.name in always
-        (refused if never else works)[_area(operation)].append(operation.name)
+        (refused if operation.name in always else works)[_area(operation)].append(operation.name)
     areas = list(dict.fromkeys(_area(operation) for operation in OPERATIONS))
     rows = [f"| {area} | {_cell(works[area])} | {_cell(refused[area])} |" for area in areas]
     return "\n".join(["| | works | is refused so far |", "| --- | --- | --- |", *rows])

@@ -40,9 +40,7 @@ SCHEDULE = {
 NAMES = ("Pool", "Job", "Task", "Nightly", "secret-command", THUMBPRINT)
 """What nobody but their owner is to be told, besides the id of the node."""
 
-LISTS = tuple(
-    it for it in OPERATIONS if it.verb == "GET" and "*" not in it.path and it.handler is not None
-)
+LISTS = tuple(it for it in OPERATIONS if it.verb == "GET" and "*" not in it.path)
 CREATES: dict[str, dict[str, Any]] = {
     "/pools": POOL,
     "/jobs": JOB,

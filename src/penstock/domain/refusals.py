@@ -472,14 +472,6 @@ class InvalidRange(Refusal):
     message = "The range specified is invalid for the current size of the resource."
 
 
-class NotImplementedYet(Refusal):
-    """An operation of the protocol that this release does not carry out."""
-
-    status = 501
-    code = "NotImplemented"
-    message = "The operation exists in the protocol, but this service does not carry it out."
-
-
 class ServerBusy(Refusal):
     status = 503
     code = "ServerBusy"

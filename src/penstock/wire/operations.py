@@ -1,7 +1,6 @@
 """Every operation of the protocol, and which handler carries it out.
 
-An operation without a handler is answered with 501. The documentation's list of operations is
-made from this table.
+The documentation's lists of operations are made from this table.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def _of(
     verb: str,
     path: str,
     name: str,
-    handler: Handler | None = None,
+    handler: Handler,
     *,
     takes: Part | None = None,
     since: str | None = None,

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from penstock.domain.refusals import (
-    NotImplementedYet,
     ResourceNotFound,
     UnsupportedHttpVerb,
 )
@@ -29,12 +28,12 @@ _CERTIFICATE: Final = "certificates("
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One row of the table of operations; without a handler it is known but not carried out."""
+    """One row of the table of operations."""
 
     verb: str
     path: str  # "/pools/*/nodes": a star stands for an id, two for the rest of the path
     name: str
-    handler: Handler | None = None
+    handler: Handler
     since: str | None = None
     until: str | None = None
     takes: Part | None = None  # its body, where versions differ in it
@@ -115,8 +114,6 @@ def _with_certificate(parts: Sequence[str]) -> Sequence[str]:
 
 
 async def carry_out(operation: Operation, request: Request) -> Answer:
-    """Call the handler, or say that there is none."""
-    if operation.handler is None:
-        raise NotImplementedYet(Operation=operation.name)
+    """Call the handler; the body is read as what the operation takes."""
     request.takes = operation.takes
     return await operation.handler(request)
