@@ -167,4 +167,4 @@ def _run(words: Sequence[str], client: Client, cwd: Path | None = None, **enviro
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         errors = [line for line in said if "error" in line.lower()] or said
-        raise CannotInstall(f"{client.name} {client.version}: {' '.join(errors[-3:])[:600]}")
+        raise CannotInstall(f"{client.name} {client.version}: {' '.join(errors)[:600]}")
