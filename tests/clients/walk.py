@@ -46,15 +46,11 @@ class Walk:
         """All that went wrong. `expected` has the steps that are to fail, and how."""
         lines = list(self.complaints)
         for step in self.steps:
-            lines += [f"{step.name}: {each}" for each in step.exchanges if _our_fault(each)]
+            lines += [f"{step.name}: {each}" for each in step.exchanges if each.status >= 500]
             if step.failure != expected.get(step.name, ""):
                 sent = "; ".join(map(str, step.exchanges))[-500:]
                 lines.append(f"{step.name}: {step.failure or 'did not fail'} ({sent})")
         return lines
-
-
-def _our_fault(exchange: Exchange) -> bool:
-    return exchange.status >= 500
 
 
 def walk(

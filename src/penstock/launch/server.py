@@ -113,7 +113,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _should_upgrade(self) -> bool:
         """Only node hosts speak WebSocket; a request that offers it is a request like others."""
-        return self.url.partition(b"?")[0] == _LINK and bool(super()._should_upgrade())
+        theirs = self.url.partition(b"?")[0] == _LINK
+        keyed = any(name == b"sec-websocket-key" for name, _ in self.headers)
+        return theirs and keyed and bool(super()._should_upgrade())
 
     def _unsupported_upgrade_warning(self) -> None:
         """The parser reads no further behind such an offer: neither a body nor requests."""
