@@ -53,6 +53,7 @@ class Property(NamedTuple):
     operators: frozenset[str]
 
 
+_EQUAL: Final = frozenset({"eq"})
 _SAME: Final = frozenset({"eq", "ne"})
 _ORDER: Final = frozenset({"eq", "ne", "gt", "ge", "lt", "le"})
 _TEXT: Final = _ORDER | {"startswith"}
@@ -89,7 +90,7 @@ _COMMON: Final = (
 
 def _special(info: str) -> tuple[Property, ...]:
     return (
-        _same(f"{info}/state"),
+        Property(f"{info}/state", Kind.NAME, _EQUAL),
         _time(f"{info}/startTime"),
         _time(f"{info}/endTime"),
         _number(f"{info}/exitCode"),
@@ -117,7 +118,7 @@ PROPERTIES: Final[dict[str, dict[str, Property]]] = {
         _time("stateTransitionTime"),
         _time("lastBootTime"),
         _time("allocationTime"),
-        Property("startTaskInfo/state", Kind.NAME, frozenset({"eq"})),
+        Property("startTaskInfo/state", Kind.NAME, _EQUAL),
         _same("startTaskInfo/result"),
         _number("startTaskInfo/exitCode"),
         _time("startTaskInfo/startTime"),
@@ -149,7 +150,7 @@ PROPERTIES: Final[dict[str, dict[str, Property]]] = {
         *_special("jobReleaseTaskExecutionInfo"),
     ),
     "files": _table(Property("name", Kind.TEXT, frozenset({"startswith"}))),
-    "nodecounts": _table(Property("poolId", Kind.TEXT, frozenset({"eq"}))),
+    "nodecounts": _table(Property("poolId", Kind.TEXT, _EQUAL)),
     "nodeagentskus": _table(_same("osType")),
     "poolusagemetrics": _table(Property("poolId", Kind.TEXT, _TEXT - {"ne"})),
     "supportedimages": _table(

@@ -116,3 +116,70 @@ def test_every_path_is_one_that_stores_answer() -> None:
         asked = {each.path for each in PROPERTIES[kind].values()}
         assert asked <= paths
         assert paths - {"lastModifiedTime"} <= asked
+
+
+_ORDER = "eq ne gt ge lt le"
+_SPECIAL = {"state": "eq", "startTime": _ORDER, "endTime": _ORDER, "exitCode": _ORDER}
+_TIMES = dict.fromkeys(("stateTransitionTime", "creationTime", "lastModified"), _ORDER)
+_RUN = {"executionInfo/startTime": _ORDER, "executionInfo/endTime": _ORDER}
+_ID = {"id": f"{_ORDER} startswith"}
+_JOBS = {"state": "eq ne", **_TIMES, **_RUN, "executionInfo/poolId": f"{_ORDER} startswith"}
+DOCUMENTED: dict[str, dict[str, str]] = {
+    "pools": {
+        **_ID,
+        **_TIMES,
+        "state": "eq ne",
+        "allocationState": "eq ne",
+        "allocationStateTransitionTime": _ORDER,
+        "enableAutoScale": "eq ne",
+        "enableInterNodeCommunication": "eq ne",
+        "vmSize": "eq ne",
+    },
+    "nodes": {
+        "state": "eq ne",
+        "stateTransitionTime": _ORDER,
+        "lastBootTime": _ORDER,
+        "allocationTime": _ORDER,
+        "startTaskInfo/result": "eq ne",
+        **{f"startTaskInfo/{name}": asked for name, asked in _SPECIAL.items()},
+    },
+    "nodecounts": {"poolId": "eq"},
+    "files": {"name": "startswith"},
+    "jobs": {**_ID, **_JOBS},
+    "jobs of a schedule": _JOBS,
+    "jobschedules": {
+        **_ID,
+        **_TIMES,
+        "state": "eq ne",
+        "executionInfo/endTime": _ORDER,
+        "schedule/doNotRunUntil": _ORDER,
+        "schedule/doNotRunAfter": _ORDER,
+    },
+    "tasks": {
+        **_ID,
+        **_TIMES,
+        **_RUN,
+        "lastModifiedTime": _ORDER,
+        "state": "eq ne",
+        "executionInfo/exitCode": _ORDER,
+        "executionInfo/result": "eq ne",
+    },
+    "jobpreparationandreleasetaskstatus": {
+        "poolId": "eq ne",
+        "nodeId": "eq ne",
+        **{
+            f"job{which}TaskExecutionInfo/{name}": asked
+            for which in ("Preparation", "Release")
+            for name, asked in {**_SPECIAL, "result": "eq ne"}.items()
+        },
+    },
+    "supportedimages": dict.fromkeys(("osType", "verificationType", "nodeAgentSKUId"), "eq ne"),
+    "certificates": {"state": "eq ne", "stateTransitionTime": _ORDER},
+    "poolusagemetrics": {"poolId": "eq gt ge lt le startswith"},
+}
+
+
+@pytest.mark.parametrize("kind", DOCUMENTED)
+def test_what_may_be_asked_is_what_azure_documents(kind: str) -> None:
+    asked = {name: set(each.operators) for name, each in PROPERTIES[kind].items()}
+    assert asked == {name: set(text.split()) for name, text in DOCUMENTED[kind].items()}
