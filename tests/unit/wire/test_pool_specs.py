@@ -180,6 +180,7 @@ BAD_NETWORKS: list[tuple[dict[str, Any], str]] = [
     ({_ADDRESSES: {"ipFamilies": ["IPv6"]}}, f"{_ADDRESSES}.ipFamilies"),
     ({_ADDRESSES: {"ipFamilies": ["IPv4", "ipv4"]}}, f"{_ADDRESSES}.ipFamilies"),
     ({"endpointConfiguration": {}}, _POOLS),
+    ({**endpoints(nat()), _ADDRESSES: {"provision": "NoPublicIPAddresses"}}, _POOLS),
     (endpoints(*(nat(str(n), n + 1, 1000 + 40 * n) for n in range(6))), _POOLS),
     (endpoints({**nat(), "name": None}), f"{_POOLS}[0].name"),
     *((endpoints(nat(name)), f"{_POOLS}[0].name") for name in ("", "_a", "a-", "a b", "x" * 78)),

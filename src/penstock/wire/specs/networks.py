@@ -71,17 +71,25 @@ def network(config: NetworkConfiguration | None) -> NetworkConfiguration | None:
     scope = canonical(
         config.dynamic_vnet_assignment_scope, SCOPES, f"{name}.dynamicVNetAssignmentScope"
     )
+    nat = f"{name}.endpointConfiguration.inboundNATPools"
+    endpoints = _endpoints(config.endpoint_configuration, nat)
+    addresses = _addresses(
+        config.public_ip_address_configuration, f"{name}.publicIPAddressConfiguration"
+    )
+    if endpoints and endpoints.inbound_nat_pools and addresses:
+        _check_reachable(addresses, nat)
     return replace(
         config,
         dynamic_vnet_assignment_scope=scope or "none",
-        endpoint_configuration=_endpoints(
-            config.endpoint_configuration, f"{name}.endpointConfiguration.inboundNATPools"
-        ),
-        public_ip_address_configuration=_addresses(
-            config.public_ip_address_configuration, f"{name}.publicIPAddressConfiguration"
-        ),
+        endpoint_configuration=endpoints,
+        public_ip_address_configuration=addresses,
         enable_accelerated_networking=config.enable_accelerated_networking or False,
     )
+
+
+def _check_reachable(addresses: PublicAddresses, name: str) -> None:
+    if addresses.provision == "nopublicipaddresses":
+        raise wrong(name, addresses.provision, "need public addresses, and provision has none")
 
 
 def _addresses(config: PublicAddresses | None, name: str) -> PublicAddresses | None:
