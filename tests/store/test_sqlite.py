@@ -17,7 +17,7 @@ def test_what_was_committed_survives_a_store_that_was_never_closed(tmp_path: Pat
         await lost.load()
         await lost.commit([c.PutPool(a_pool())], Revision(0), 2)
         lost._write.execute("BEGIN IMMEDIATE")
-        lost._put_pools([c.PutPool(a_pool(no=2, name="never"))])
+        lost._writes.apply([c.PutPool(a_pool(no=2, name="never"))])
         lost._write.close()  # as a process that ends in the middle of a commit
         store = SqliteStore.open(tmp_path / "store.db")
         assert await store.pool(ACCOUNT, "pool") == a_pool()
