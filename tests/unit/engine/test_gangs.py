@@ -256,10 +256,15 @@ def test_common_files_of_a_linked_storage_need_one() -> None:
         several = MultiInstanceSettings(
             number_of_instances=2,
             coordination_command_line="x",
-            common_resource_files=[ResourceFile(auto_storage_container_name="input")],
+            common_resource_files=[
+                ResourceFile(http_url="https://h/x", file_path="x"),
+                ResourceFile(auto_storage_container_name="input"),
+            ],
         )
         (answer,) = await house.add("t", multi_instance_settings=several)
         assert isinstance(answer, InvalidPropertyValue)
+        name = "multiInstanceSettings.commonResourceFiles[1].autoStorageContainerName"
+        assert answer.values["PropertyName"] == name
 
     play(scenario)
 
