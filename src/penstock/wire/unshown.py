@@ -55,7 +55,8 @@ def _item(new: Any, old: list[Any]) -> Any:
 
 
 def _alike(new: Any, shown: Any) -> bool:
-    """Whether both say the same: null is absent, and clients spell enumerations as they like."""
+    """Whether both say the same. Null is absent, and so may be a part that has a secret alone;
+    clients spell enumerations as they like."""
     match new, shown:
         case dict(), dict():
             return all(
@@ -66,4 +67,4 @@ def _alike(new: Any, shown: Any) -> bool:
             )
         case list(), list():
             return len(new) == len(shown) and all(map(_alike, new, shown))
-    return bool(new == shown)
+    return bool(new == shown) or (new is None and shown == {})

@@ -18,7 +18,11 @@ BOB = {
     "elevationLevel": "nonAdmin",
     "linuxUserConfiguration": {"uid": 7, "gid": 7, "sshPrivateKey": "hidden"},
 }
-EVE = {"name": "Eve", "password": "hidden too"}
+EVE = {
+    "name": "Eve",
+    "password": "hidden too",
+    "linuxUserConfiguration": {"sshPrivateKey": "hidden"},
+}
 MOUNT = {
     "azureFileShareConfiguration": {
         "accountName": "a",
@@ -77,6 +81,7 @@ def test_what_was_read_may_be_sent_back(edge: Edge, verb: str, path: str) -> Non
     assert "hidden" not in str(shown)
     pool_in(shown)["userAccounts"][0]["elevationLevel"] = "nonAdmin"
     pool_in(shown)["userAccounts"][0]["windowsUserConfiguration"] = None
+    assert pool_in(shown)["userAccounts"][1].pop("linuxUserConfiguration") == {}
 
     assert edge.ask(verb, path, shown).status_code == 200
     assert stored(edge, path) == before
