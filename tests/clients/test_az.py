@@ -504,7 +504,11 @@ def test_job_from_a_file_runs_its_special_tasks(az: Az, pool: str, client: Batch
 
 def test_job_without_preparation_has_no_status_of_it(az: Az, job: str) -> None:
     az.refused(
-        WRONG, "JobPreparationTaskNotSpecified", "job prep-release-status list", "--job-id", job
+        WRONG,
+        "JobPreparationTaskOrReleaseTaskNotSpecified",
+        "job prep-release-status list",
+        "--job-id",
+        job,
     )
 
 

@@ -284,7 +284,7 @@ def test_jobs(cli: NodeCli, pool: str, client: BatchClient) -> None:
     assert name in {each["id"] for each in cli("job list")}
     cli("job disable", name, "-o", "requeue")
     cli("job enable", name)
-    cli.refused("JobPreparationTaskNotSpecified", "job prep-release-status list", name)
+    cli.refused("JobPreparationTaskOrReleaseTaskNotSpecified", "job prep-release-status list", name)
     cli("job stop", name, "-r", "enough")
     eventually(lambda: client.get_job(name).state == "completed", WITHIN_S, "a completed job")
     cli("job delete", "-i", name, "-q")

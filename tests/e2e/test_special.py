@@ -191,7 +191,7 @@ def test_a_preparation_that_fails_keeps_its_job_from_the_node_alone(
 def test_what_a_job_without_preparation_says_of_it(batch: BatchClient, three: str) -> None:
     with made_job(batch, job_options(unique("plain"), three)) as job_id:
         answer = refusal(lambda: status(batch, job_id))
-        assert answer == (409, "JobPreparationTaskNotSpecified")
+        assert answer == (409, "JobPreparationTaskOrReleaseTaskNotSpecified")
         only = job_options(unique("bad"), three)
         only.job_release_task = BatchJobReleaseTask(command_line="x")
         assert refusal(lambda: batch.create_job(only)) == (400, "MissingRequiredProperty")

@@ -543,7 +543,9 @@ ERRORS: dict[str, Case] = {
     "InvalidUri": Case("GET", "/pools/%ff"),
     "ClockIsFixed": Case("POST", "/clock", {"advance": "PT1H"}),
     "ResourceNotFound": Case("GET", "/fish"),
-    "JobPreparationTaskNotSpecified": Case("GET", "/jobs/Job/jobpreparationandreleasetaskstatus"),
+    "JobPreparationTaskOrReleaseTaskNotSpecified": Case(
+        "GET", "/jobs/Job/jobpreparationandreleasetaskstatus"
+    ),
     "PoolNotFound": Case("GET", "/pools/none"),
     "NodeNotFound": Case("GET", "/pools/Pool/nodes/none"),
     "JobNotFound": Case("GET", "/jobs/none"),

@@ -106,7 +106,7 @@ def test_jobs_without_preparation_have_no_status() -> None:
         answer = await whole.send("GET", STATUS)
         assert (answer.status_code, answer.json()["code"]) == (
             409,
-            "JobPreparationTaskNotSpecified",
+            "JobPreparationTaskOrReleaseTaskNotSpecified",
         )
 
     play(scene)

@@ -330,8 +330,8 @@ class TaskIdSameAsJobReleaseTask(_Conflict):
     message = "The specified task has the id of the job release task of its job."
 
 
-class JobPreparationTaskNotSpecified(_Conflict):
-    code = "JobPreparationTaskNotSpecified"
+class JobPreparationTaskOrReleaseTaskNotSpecified(_Conflict):
+    code = "JobPreparationTaskOrReleaseTaskNotSpecified"
     message = "The specified job has no job preparation task."
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from penstock.domain.instants import etag_text, instant_text
 from penstock.domain.records import Counts, JobNodeRecord, JobRecord, SpecialRun
-from penstock.domain.refusals import JobNotFound, JobPreparationTaskNotSpecified
+from penstock.domain.refusals import JobNotFound, JobPreparationTaskOrReleaseTaskNotSpecified
 from penstock.wire.answers import Answer, Document, created, done, listed, one, without_none
 from penstock.wire.conditional import conditions
 from penstock.wire.paging import cut, query_of
@@ -139,7 +139,7 @@ async def preparation_and_release(request: Request) -> Answer:
     async with request.lists:
         job = await job_of(request)
         if job.spec.job_preparation_task is None:
-            raise JobPreparationTaskNotSpecified
+            raise JobPreparationTaskOrReleaseTaskNotSpecified
         found = await request.service.store.list_job_nodes(job.no, query)
         page, link = cut(request, query, found, lambda job_node: job_node.key)
         return await listed(

@@ -25,8 +25,8 @@ WorkT = TypeVar("WorkT", JobRecord, ScheduleRecord)
 
 
 def wants_stats(request: Request) -> bool:
-    """Whether statistics are to be shown: ``$expand`` names them, and ``$select`` does not hide
-    them. Refuses an ``$expand`` of anything else."""
+    """Whether statistics are to be shown: ``$select`` names them, or ``$expand`` does and nothing
+    is selected. Refuses an ``$expand`` of anything else."""
     text = request.query.get("$expand", "")
     names = [name.strip() for name in text.split(",") if name.strip()]
     if any(name.lower() != "stats" for name in names):
@@ -36,7 +36,7 @@ def wants_stats(request: Request) -> bool:
             Reason="only stats can be expanded",
         )
     shown = [name.strip() for name in request.query.get("$select", "").split(",") if name.strip()]
-    return bool(names) and (not shown or "stats" in shown)
+    return "stats" in shown or (bool(names) and not shown)
 
 
 # --- what is shown with its statistics -----------------------------------------------------------
