@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tests.fuzz.framing import Frame
@@ -138,7 +139,8 @@ class Connection:
                 break
             protocol.transport.write(piece)
         if frame.end and not protocol.transport.is_closing():
-            protocol.transport.write_eof()
+            with suppress(OSError):  # the server has hung up just now
+                protocol.transport.write_eof()
         answers: list[Answer] = []
         while frame.end or len(answers) < len(frame.asked):
             answer = await protocol.answers.get()

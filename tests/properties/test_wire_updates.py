@@ -194,7 +194,7 @@ def test_putting_the_constraints_of_a_task(constraints: dict[str, Any] | None) -
         before = await whole.shown("/jobs/Job/tasks/t")
         await whole.done("PUT", "/jobs/Job/tasks/t", {"constraints": constraints})
         after = await whole.shown("/jobs/Job/tasks/t")
-        defaults = {"maxWallClockTime": INFINITE, "retentionTime": "P7D", "maxTaskRetryCount": 0}
+        defaults = {"maxWallClockTime": INFINITE, "retentionTime": "P7D", "maxTaskRetryCount": 9}
         compare({**defaults, **given_parts(constraints or {})}, after["constraints"])
         assert {**own(before), "constraints": 0} == {**own(after), "constraints": 0}
 
