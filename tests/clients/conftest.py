@@ -50,3 +50,16 @@ def installed(pytestconfig: pytest.Config) -> Callable[[Client], Install]:
             pytest.skip(str(reason))
 
     return give
+
+
+@pytest.fixture(scope="module")
+def ran() -> set[str]:
+    """The names of the tests of this file that have run here."""
+    return set()
+
+
+@pytest.fixture(autouse=True)
+def noted(request: pytest.FixtureRequest, ran: set[str]) -> Iterator[None]:
+    """Let a test that sums up others know whether these were run."""
+    yield
+    ran.add(request.node.name)
