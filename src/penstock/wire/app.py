@@ -256,6 +256,7 @@ async def _send_stream(request: Request, answer: Answer, send: Send) -> None:
                 break
     except TimeoutError:
         log.warning("slow_reader_dropped request=%s", request.guid)
+        return
     except ConnectionError:
         log.warning("file_cut request=%s missing_bytes=%d", request.guid, left)
     finally:
