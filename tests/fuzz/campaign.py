@@ -82,6 +82,7 @@ class _Worker:
         self._connection = Connection(place.hostname, place.port)
         self._looker = Connection(place.hostname, place.port)
         self._known: Any = None  # what its things looked like; None: something has changed them
+        self._loose = False  # something was sent whose answer nobody waited for
 
     async def run(self, requests: int, server: psutil.Process, progress: Progress | None) -> None:
         try:
@@ -112,11 +113,13 @@ class _Worker:
         changes = any(each.changes for each in frame.asked)
         compare = changes and self._random.random() < COMPARED
         if compare and self._known is None:
+            await self._settle()
             self._known = await self._look()
         answers = await self._connection.send(frame)
         judge(frame, answers)
         self._note(frame.asked, [answer.status for answer in answers])
         refused = all(answer.status >= 400 for answer in answers)
+        self._loose |= changes and len(answers) < len(frame.asked)
         if changes and not (refused and len(answers) >= len(frame.asked)):
             self._known = None
         elif compare:
@@ -127,6 +130,13 @@ class _Worker:
         self._result.statuses.update(statuses)
         self._result.operations.update(each.operation for each in asked)
         self._result.unanswered += max(0, len(asked) - len(statuses))
+
+    async def _settle(self) -> None:
+        """Let the engine take what it was sent by a connection that is gone: it decides in turn."""
+        for _ in range(3 if self._loose else 0):
+            ends = self._maker.right("POST", f"/jobs/{PLACE}nothing/terminate")
+            await self._looker.send(plain(ends))
+        self._loose = False
 
     async def _compare(self, asked: Any) -> None:
         now = await self._look()
