@@ -1,9 +1,10 @@
 """Runs a client's script, one step at a time, while the witness looks on.
 
 A script is a process of the client's own Python (or node), so that nothing of ours is in its way.
-It prints lines of JSON: ``{"begin": NAME}``, upon which it waits for a line from us, and
-``{"end": NAME}`` with ``failure`` and ``code`` where the step failed, and ``seen`` where it found
-out something. ``{"check": TEXT}`` is what a script asserted in vain.
+It prints lines of JSON: ``{"begin": NAME}``, and ``{"end": NAME}`` with ``failure`` and ``code``
+where the step failed, and ``seen`` where it found out something. After each of them it waits for a
+line from us, so that what it asks in between is not taken for a part of the step.
+``{"check": TEXT}`` is what a script asserted in vain.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -70,14 +71,15 @@ def walk(
         deadline.start()
         try:
             for said in map(json.loads, process.stdout or ()):
+                if "check" in said:
+                    complaints.append(f"{said['check']}: {said.get('seen')}")
+                    continue
                 if "begin" in said:
                     before = len(witness.exchanges)
-                    _go_on(process)
-                elif "end" in said:
+                else:
                     witness.settle()
                     steps.append(_step(said, witness.exchanges[before:]))
-                else:
-                    complaints.append(f"{said['check']}: {said.get('seen')}")
+                _go_on(process)
             code = process.wait()
         finally:
             deadline.cancel()
@@ -89,8 +91,9 @@ def walk(
 
 def _go_on(process: subprocess.Popen[str]) -> None:
     assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
+    with suppress(BrokenPipeError):  # it has ended, which its exit code tells of
+        process.stdin.write("\n")
+        process.stdin.flush()
 
 
 def _step(said: Mapping[str, Any], exchanges: Sequence[Exchange]) -> Step:

@@ -12,17 +12,22 @@ function listen() {
   while (fs.readSync(0, byte, 0, 1, null) === 1 && byte[0] !== 10);
 }
 
+/** Say it, and wait until it was heard: what is asked next is not of this step. */
+function told(said) {
+  say(said);
+  listen();
+}
+
 /** Do one step and give its answer, or null where it failed. */
 async function step(name, call) {
-  say({ begin: name });
-  listen();
+  told({ begin: name });
   try {
     const answer = await call();
-    say({ end: name });
+    told({ end: name });
     return answer;
   } catch (error) {
     const code = codeOf(error);
-    say({ end: name, failure: code || described(error), code });
+    told({ end: name, failure: code || described(error), code });
     return null;
   }
 }

@@ -26,17 +26,22 @@ def _say(**said: Any) -> None:
     _OUT.flush()
 
 
+def _told(**said: Any) -> None:
+    """Say it, and wait until it was heard: what is asked next is not of this step."""
+    _say(**said)
+    sys.stdin.readline()
+
+
 def step(name: str, call: Callable[[], Any], code_of: Callable[[Exception], str | None]) -> Any:
     """Do one step and give its answer, or None where it failed."""
-    _say(begin=name)
-    sys.stdin.readline()
+    _told(begin=name)
     try:
         answer = call()
     except Exception as error:  # whatever a client raises is what the walk is to find out
         code = code_of(error)
-        _say(end=name, failure=code or _described(error), code=code or "")
+        _told(end=name, failure=code or _described(error), code=code or "")
         return None
-    _say(end=name)
+    _told(end=name)
     return answer
 
 
