@@ -76,13 +76,18 @@ def _summed(seen: Sequence[tuple[Step, Exchange]]) -> Entry:
     """One success is enough; else what went wrong, the client's own faults first."""
     if not seen:
         return _entry("not in client")
-    good = [step for step, exchange in seen if exchange.status < 400]
+    good = [step for step, exchange in seen if exchange.status < 400 or _asked_for(step, exchange)]
     if any(not step.failure for step in good):
         return _entry("works")
     if good:
         return _entry("client fails", good[0].failure)
     codes = {f"{exchange.status} {exchange.code}".rstrip() for _, exchange in seen}
     return _entry("refused", ", ".join(sorted(codes)))
+
+
+def _asked_for(step: Step, exchange: Exchange) -> bool:
+    """Whether the client waited for a thing's end; whether it still saw it before is chance."""
+    return not step.failure and exchange.status == 404 and exchange.verb in ("GET", "HEAD")
 
 
 def _entry(result: Outcome, note: str = "") -> Entry:

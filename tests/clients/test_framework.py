@@ -57,6 +57,7 @@ def test_an_operation_works_when_the_client_takes_one_success() -> None:
     assert result_of() == ("not in client", "")
     assert result_of(failed) == ("refused", "404 PoolNotFound")
     assert result_of(failed, Step("b", exchanges=[exchange(200)])) == ("works", "")
+    assert result_of(Step("until it is gone", exchanges=[exchange(404)])) == ("works", "")
     assert result_of(Step("b", "KeyError: x", exchanges=[exchange(200)])) == (
         "client fails",
         "KeyError: x",

@@ -99,7 +99,9 @@ def runs() -> None:
 
     bad = operator("bad", "/bin/sh -c 'exit 3'", should_delete_job=True)
     step("execute: failing", lambda: failing(bad), code_of)
-    elsewhere(operator("later", "/bin/true", deferrable=True, poll_interval=1))
+    elsewhere(
+        operator("later", "/bin/true", deferrable=True, poll_interval=1, should_delete_job=True)
+    )
     step("on_kill", good.on_kill, code_of)
     step("clean_up: job", lambda: good.clean_up(job_id="airflow-good"), code_of)
     step("clean_up: pool", lambda: good.clean_up(pool_id="airflow"), code_of)
