@@ -25,6 +25,7 @@ LONGEST_HEAD: Final = 64 * 1024
 """Bytes of request line and headers together."""
 
 _LINK: Final = LINK_PATH.encode()
+_HUNG_UP: Final = "the handler is closed"
 _HEAD_WITHIN_S: Final = 20.0  # from the first byte (or the connection) to the end of the head
 _KEEP_ALIVE_S: Final = 75
 _STOP_WITHIN_S: Final = 1
@@ -171,7 +172,11 @@ class _Stoppable:
         async def send_noted(message: Message) -> None:
             nonlocal answered
             answered = True
-            await send(message)
+            try:
+                await send(message)
+            except RuntimeError as error:  # uvloop's, where uvicorn has not yet heard of the end
+                if _HUNG_UP not in str(error):
+                    raise
 
         try:
             await self._app(scope, receive, send_noted)
