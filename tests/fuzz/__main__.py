@@ -41,12 +41,12 @@ def _tell(result: Result, began: float) -> None:
     statuses = ", ".join(
         f"{status}: {count:,}" for status, count in sorted(result.statuses.items())
     )
-    mib = [size / 2**20 for size in result.memory]
     print(f"{result.requests:,} requests at {rate(result, began):,.0f} a second")
     print(f"statuses {statuses}; {result.unanswered:,} had no answer, cut short as they were")
     print(f"{len(result.operations)} operations; {result.compared:,} comparisons after a refusal")
-    if mib:
-        print(f"memory {mib[0]:.0f} MiB at first, {max(mib):.0f} at most, {mib[-1]:.0f} last")
+    tenth = max(1, len(result.memory) // 10)
+    sizes = ", ".join(f"{size / 2**20:.0f}" for size in result.memory[::tenth])
+    print(f"memory of the server in MiB as it went: {sizes}")
 
 
 if __name__ == "__main__":
