@@ -237,8 +237,11 @@ class Loop:
                 state.hot[key] = None
             if placed:
                 await runs.start(turn, placed)
-            for victim in state.queue(key).victims():
+            victims = state.queue(key).victims()
+            for victim in victims:
                 runs.make_room(turn, victim.task_no)
+            if victims:
+                state.hot[key] = None  # other nodes may be held now than when tasks were placed
         if state.hot or state.releasing:
             self._submit_later(nothing)
 
