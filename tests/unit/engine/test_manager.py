@@ -14,7 +14,7 @@ from penstock.domain.specs.common import NameValue, TaskConstraints
 from penstock.domain.specs.job import JobPatch
 from penstock.domain.specs.pool import Resize
 from penstock.domain.specs.special import JobManagerTask, JobPreparationTask, JobReleaseTask
-from penstock.domain.specs.task import Dependencies
+from penstock.domain.specs.task import AffinityInfo, Dependencies
 from penstock.domain.states import JobState, TaskResult, TaskState
 from penstock.messages import Heartbeat, KillTask, RunTask
 from tests.records import ACCOUNT
@@ -212,6 +212,49 @@ def test_one_that_restarts_displaces_another_task() -> None:
         assert (again.task_id, again.attempt) == ("Boss", 2)
         assert has_manager is not alive
         assert (await house.task("t")).requeue_count == 1
+
+    play(scenario)
+
+
+def test_a_node_that_is_held_for_one_no_more_is_used_at_once() -> None:
+    """What lacks least is held for it first; then tasks make room elsewhere, where they may."""
+
+    async def scenario(house: House) -> None:
+        other = FakeHost(house.engine, "other")
+        await house.host.connect()
+        await other.connect()
+        await house.pool(nodes=4, slots=2)
+        await other.settle()
+        await with_manager(house)
+        await house.engine._submit(lambda _turn: None)
+        dead, alive = house.host, other
+        if not dead.take(RunTask):
+            dead, alive = alive, dead
+        nodes = await house.nodes()
+        one, two = (node.id for node in nodes if node.host == alive.name)
+        (lost,) = (node.id for node in nodes if node.host == dead.name and not node.running_tasks)
+
+        async def on(node: str, *names: str, job: str) -> None:
+            near = AffinityInfo(affinity_id=f"TVM:{node}")
+            await house.add(*names, job=job, affinity_info=near)
+
+        await house.job("urgent", priority=5)
+        await house.job("plain")
+        await on(one, "stays", job="urgent")
+        await on(two, "a", "b", job="plain")
+        await on(lost, "x", job="plain")
+        await house.engine._submit(lambda _turn: None)
+        begun = {run.task_id: run for run in alive.take(RunTask)}
+        assert sorted(begun) == ["a", "b", "stays"]
+        assert [run.task_id for run in dead.take(RunTask)] == ["x"]
+        house.elapse(20)
+        beats = tuple((run.task_no, run.attempt) for run in begun.values())
+        await alive.report(Heartbeat(attempts=beats))
+        await house.pass_time(11)
+        killed = {kill.task_no for kill in alive.take(KillTask)}
+        assert killed == {begun["a"].task_no, begun["b"].task_no}
+        assert [run.task_id for run in alive.take(RunTask)] == ["x"]
+        assert (await house.task("x", "plain")).node_id == one
 
     play(scenario)
 
