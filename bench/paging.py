@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from bench.report import Figure, Report, progress
 from bench.service import Bench, Refused, pour
+from tests.e2e.waiting import eventually
 
 TASKS: Final = 100_000
 PAGE: Final = "1000"
@@ -69,8 +70,9 @@ def _bodies() -> Iterator[dict[str, Any]]:
 def _move(bench: Bench, job: str, pool: str) -> None:
     """Let the job run in a pool."""
     bench.call("POST", f"/jobs/{job}/disable", {"disableTasks": "requeue"}, 202)
-    while bench.call("GET", f"/jobs/{job}")["state"] != "disabled":
-        time.sleep(0.05)
+    eventually(
+        lambda: bench.call("GET", f"/jobs/{job}")["state"] == "disabled", 10, "a disabled job"
+    )
     bench.call("PATCH", f"/jobs/{job}", {"poolInfo": {"poolId": pool}})
     bench.call("POST", f"/jobs/{job}/enable", expect=202)
 
